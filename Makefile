@@ -1,0 +1,49 @@
+# make install   set up .venv with everything, at the versions of requirements/
+# make test      lint, types, import directions, tests: exactly what CI runs
+# make demo      simulated cashier PCs with faults and a live page, on PORT
+# make lock      renew requirements/*.txt after a change of pyproject.toml
+
+PYTHON ?= python3
+PORT ?= 8080
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SYSTEM := mosquitto mosquitto-clients socat
+
+.PHONY: install test lint types unit demo bench lock clean system
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml requirements/dev.txt
+	@packaging/prepare-system $(PYTHON) $(SYSTEM)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: lint types unit
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: install
+	$(BIN)/mypy
+
+unit: install
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+demo: install
+	@$(BIN)/tillwatch demo --port $(PORT)
+
+bench: install
+	$(BIN)/python -m bench
+
+lock: install
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --output-file requirements/agent.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --extra test --extra usb --extra demo --extra collector --output-file requirements/dev.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

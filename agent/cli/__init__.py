@@ -1,0 +1,82 @@
+"""The command line: picks the verb's module, turns errors into one line and the documented exit code.
+
+Each verb is a function `run(args) -> exit code` and a function `configure(parser)` in the module named here;
+a module is imported only when its verb is used, so that `bridge` stays small and `--help` fast.
+Help texts are catalogue entries: `cli.<verb>` (one line) and `cli.<verb>_example`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from agent import __version__
+from agent.errors import TillwatchError
+from agent.texts import Texts, language_of_environment
+
+DEFAULT_CONFIG = "/etc/tillwatch/agent.toml"
+
+#: verb → module that offers `configure` and `run`
+VERBS: dict[str, str] = {
+    "run": "agent.cli.run",
+    "bridge": "agent.cli.bridge",
+    "check": "agent.cli.check",
+    "devices": "agent.cli.devices",
+    "status": "agent.cli.status",
+    "transactions": "agent.cli.transactions",
+    "show": "agent.cli.show",
+    "simulate": "agent.cli.simulate",
+    "record": "agent.cli.record",
+    "replay": "agent.cli.replay",
+    "decode": "agent.cli.decode",
+    "demo": "agent.cli.demo",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit code: 0 done, 1 bad or nothing found, 2 usage, 3 unreachable."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    texts = Texts(language_of_environment())
+    verb = arguments[0] if arguments and arguments[0] in VERBS else None
+    parser = _parser(texts, verb)
+    args = parser.parse_args(arguments)
+    try:
+        return int(importlib.import_module(VERBS[args.verb]).run(args))
+    except TillwatchError as error:
+        print(f"tillwatch: {error.text(texts)}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): no more to say, and nothing to report at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser(texts: Texts, chosen: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tillwatch", description=texts.say("cli.tillwatch"))
+    parser.add_argument("--version", action="version", version=f"tillwatch {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, module in VERBS.items():
+        sub = verbs.add_parser(
+            verb,
+            help=texts.say(f"cli.{verb}"),
+            description=texts.say(f"cli.{verb}"),
+            epilog=texts.say("cli.example") + " " + texts.say(f"cli.{verb}_example"),
+        )
+        if verb == chosen:
+            importlib.import_module(module).configure(sub)
+    return parser
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The option that every verb with a configuration has."""
+    parser.add_argument("--config", default=DEFAULT_CONFIG, metavar="FILE")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option that every verb that prints data has."""
+    parser.add_argument("--json", action="store_true")

@@ -1,0 +1,1 @@
+"""The central collector: reads the events of all agents from the broker."""
