@@ -1,4 +1,4 @@
-"""The errors a user may see. Each knows its exit code and its text in every language; the command line prints one line."""
+"""The errors a user may see: each knows its exit code and its one line of text in every language."""
 
 from __future__ import annotations
 

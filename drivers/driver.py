@@ -95,9 +95,7 @@ class Scenario(StrEnum):
     LATE = "late"  # approves after `Simulation.late_s`, when the cashier application has given up
     LOST = "lost"  # charges, and the answer is lost: asking again finds it
     GARBAGE = "garbage"  # noise and a broken frame before the good answer
-    REBOOT = (
-        "reboot"  # loses its line in mid-payment for `Simulation.reboot_s`; charges, and forgets to say so
-    )
+    REBOOT = "reboot"  # loses its line in mid-payment for `Simulation.reboot_s`; charges, and forgets to say so
     BUSY = "busy"  # refuses to take a request
 
 

@@ -7,6 +7,7 @@ import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from typing import cast
 
 import drivers
 from drivers.driver import Driver
@@ -28,8 +29,7 @@ def get(name: str) -> Driver:
     if driver := _built_in(name):
         return driver
     for point in entry_points(group=_GROUP, name=name):
-        driver = point.load().DRIVER
-        return driver
+        return cast(Driver, point.load().DRIVER)
     raise KeyError(name)
 
 
