@@ -69,6 +69,7 @@ class Phase(StrEnum):
     WAITING_FOR_HOST = "waiting_for_host"
     REVERSING = "reversing"
     TERMINAL_RESTARTED = "terminal_restarted"
+    GAVE_UP = "gave_up"  # the terminal tried to answer, and ended the exchange without having succeeded
 
 
 class Acked(StrEnum):

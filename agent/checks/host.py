@@ -1,0 +1,109 @@
+"""The PC itself: its clock, programs that disturb serial ports, and our own processes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.checks.check import Check
+from agent.config import Config
+
+_RULES = tuple(Path(folder, "60-tillwatch.rules") for folder in ("/etc/udev/rules.d", "/usr/lib/udev/rules.d"))
+_TIMESYNCD = Path("/run/systemd/timesync/synchronized")
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+
+
+def checks(config: Config, bridge: int | None) -> Iterator[Check]:
+    """All checks of this module."""
+    yield clock(datetime.now(UTC), synchronised())
+    yield from disturbers(process_names(), any(rule.exists() for rule in _RULES))
+    if bridge is None:
+        yield Check.ok("bridge", "check.bridge_none")
+    else:
+        yield Check.ok("bridge", "check.bridge_ok", pid=bridge)
+    agent = lock_holder(config.agent.state_dir / "journal.lock")
+    if agent is None:
+        yield Check.ok("agent", "check.agent_none")
+    else:
+        yield Check.ok("agent", "check.agent_ok", pid=agent)
+
+
+def clock(now: datetime, synchronised: bool | None) -> Check:
+    """The time can be right. `synchronised` None: it can't be found out."""
+    shown = f"{now:%Y-%m-%d %H:%M} UTC"
+    if not 2024 <= now.year < 2100:
+        return Check.fail("clock", "check.clock_wrong", now=shown)
+    if synchronised is None:
+        return Check.warn("clock", "check.clock_unknown", now=shown)
+    return (
+        Check.ok("clock", "check.clock_ok", now=shown)
+        if synchronised
+        else Check.warn("clock", "check.clock_free", now=shown)
+    )
+
+
+def synchronised() -> bool | None:
+    """Whether something keeps the clock right: systemd-timesyncd says so, or the kernel (ntpd, chrony)."""
+    if _TIMESYNCD.exists():
+        return True
+    try:
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512))  # all zero: only reads
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != _TIME_ERROR
+
+
+def disturbers(names: set[str], rule: bool) -> Iterator[Check]:
+    """Programs that open serial ports which are not theirs. `rule`: our udev rule is installed."""
+    if "ModemManager" in names and not rule:
+        yield Check.warn("programs", "check.modem_manager")
+    elif "ModemManager" in names:
+        yield Check.ok("programs", "check.modem_manager_told")
+    if "brltty" in names:
+        yield Check.warn("programs", "check.brltty")
+    if not names & {"ModemManager", "brltty"}:
+        yield Check.ok("programs", "check.programs_ok")
+
+
+def process_names(proc: Path = Path("/proc")) -> set[str]:
+    """The names of all processes."""
+    names = set()
+    for folder in proc.iterdir():
+        if folder.name.isdigit():
+            try:
+                names.add((folder / "comm").read_text(encoding="utf-8", errors="replace").strip())
+            except OSError:
+                continue  # it ended meanwhile
+    return names
+
+
+def bridge_pid(run_dir: Path) -> int | None:
+    """The process that listens on the bridge's socket; None when nobody does."""
+    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+        with socket.socket(socket.AF_UNIX, kind) as probe:
+            try:
+                probe.settimeout(1.0)
+                probe.connect(str(run_dir / "bridge.sock"))
+                peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+                return int(struct.unpack("3i", peer)[0])
+            except OSError:
+                continue
+    return None
+
+
+def lock_holder(path: Path, locks: Path = Path("/proc/locks")) -> int | None:
+    """The process that holds a lock on the file. Found without taking the lock: a starting agent wants it."""
+    try:
+        found = path.stat()
+        rows = locks.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    # 1: FLOCK  ADVISORY  WRITE 1234 fe:01:5678 0 EOF
+    holders = [int(row.split()[4]) for row in rows if len(row.split()) > 5 and row.split()[5] == device]
+    return next((pid for pid in holders if pid > 0), None)

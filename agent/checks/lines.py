@@ -1,0 +1,149 @@
+"""Devices and cashier ports of a terminal.
+
+A device is opened only while no bridge of ours runs: some terminals take an open for a reset, and many accept one
+TCP connection at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import serial
+
+from agent.checks.check import Check
+from agent.checks.places import existing
+from agent.checks.who import Who, group_of
+from agent.config import Address, Terminal
+from drivers import registry
+from drivers.links.holders import holders
+
+_CONNECT_S = 3.0
+
+
+def checks(terminal: Terminal, run_dir: Path, who: Who, bridge: int | None) -> Iterator[Check]:
+    """All checks of one terminal. `bridge`: the process of our running bridge."""
+    yield _port("device", terminal, terminal.device, who, bridge)
+    match terminal.cashier.scheme:
+        case "pty":
+            yield virtual_port(terminal, run_dir, who)
+            yield from parity(terminal)
+        case "tcp":
+            yield listening(terminal, bridge)
+        case "serial":
+            yield _port("cashier", terminal, terminal.cashier, who, bridge)
+
+
+def _port(name: str, terminal: Terminal, address: Address, who: Who, bridge: int | None) -> Check:
+    if address.path is not None:
+        return serial_port(name, terminal, address.path, who, bridge)
+    return remote(name, terminal, address, bridge)
+
+
+def serial_port(name: str, terminal: Terminal, path: Path, who: Who, bridge: int | None) -> Check:
+    """The port is there, may be opened, is free or ours, and takes the settings."""
+    if obstacle := _obstacle(name, terminal.name, path, who):
+        return obstacle
+    own = terminal.name
+    found = [holder for holder in holders(str(path)) if holder.pid != os.getpid()]
+    if bridge is not None and any(holder.pid == bridge for holder in found):
+        return Check.ok(name, "check.device_ours", own, path=path, pid=bridge)
+    if found:
+        return Check.fail(name, "check.device_held", own, path=path, holder=found[0].name, pid=found[0].pid)
+    if bridge is not None:
+        return Check.warn(name, "check.device_not_ours", own, path=path, pid=bridge)
+    return settings(name, terminal, path)
+
+
+def _obstacle(name: str, terminal: str, path: Path, who: Who) -> Check | None:
+    if not path.exists():
+        return Check.fail(name, "check.device_missing", terminal, path=path)
+    if not stat.S_ISCHR(path.stat().st_mode):
+        return Check.fail(name, "check.device_no_device", terminal, path=path)
+    if not who.may(path, read=True, write=True):
+        return Check.fail(name, "check.device_closed", terminal, path=path, user=who.name, group=group_of(path))
+    return None
+
+
+def settings(name: str, terminal: Terminal, path: Path) -> Check:
+    """Open the port for a moment: does it take speed, data bits, parity and stop bits?"""
+    speed = registry.get(terminal.protocol).line.baudrate if terminal.baudrate == "follow" else terminal.baudrate
+    wanted = f"{speed} {terminal.bytesize}{terminal.parity}{terminal.stopbits}"
+    try:
+        serial.Serial(
+            str(path),
+            speed,
+            bytesize=terminal.bytesize,
+            parity=terminal.parity,
+            stopbits=terminal.stopbits,
+            rtscts=terminal.flow == "rtscts",
+            dsrdtr=terminal.flow == "dsrdtr",
+            xonxoff=terminal.flow == "xonxoff",
+            exclusive=True,
+            timeout=0,
+        ).close()
+    except (OSError, ValueError, termios.error) as error:
+        return Check.fail(name, "check.device_settings", terminal.name, path=path, wanted=wanted, reason=error)
+    return Check.ok(name, "check.device_ok", terminal.name, path=path, wanted=wanted)
+
+
+def remote(name: str, terminal: Terminal, address: Address, bridge: int | None) -> Check:
+    """A terminal on the network accepts connections."""
+    if bridge is not None:
+        return Check.ok(name, "check.remote_ours", terminal.name, address=address, pid=bridge)
+    try:
+        socket.create_connection((address.host or "", address.port or 0), _CONNECT_S).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Check.fail(name, "check.remote_unreachable", terminal.name, address=address, reason=reason)
+    return Check.ok(name, "check.remote_ok", terminal.name, address=address)
+
+
+def virtual_port(terminal: Terminal, run_dir: Path, who: Who) -> Check:
+    """The link to the virtual port can be made."""
+    link = terminal.cashier.path
+    assert link is not None  # noqa: S101  a pty address always has its link
+    own = terminal.name
+    if link.exists() and not link.is_symlink():
+        return Check.fail("cashier", "check.link_in_the_way", own, path=link)
+    folder = link.parent
+    if not folder.is_dir():
+        # The run folder is checked, and made, by itself.
+        if folder == run_dir or run_dir in folder.parents or who.may(existing(folder), write=True, enter=True):
+            return Check.ok("cashier", "check.link_ok", own, path=link)
+        return Check.fail("cashier", "check.link_no_folder", own, path=link, folder=folder, user=who.name)
+    if not who.may(folder, write=True, enter=True):
+        return Check.fail("cashier", "check.link_closed", own, path=link, folder=folder, user=who.name)
+    return Check.ok("cashier", "check.link_ok", own, path=link)
+
+
+def parity(terminal: Terminal) -> Iterator[Check]:
+    """A virtual port carries whole bytes and no parity: an application set to 7E1 would not get along."""
+    if terminal.bytesize != 8 or terminal.parity != "N":
+        line = f"{terminal.bytesize}{terminal.parity}{terminal.stopbits}"
+        yield Check.warn("parity", "check.parity", terminal.name, path=terminal.cashier.path, line=line)
+
+
+def listening(terminal: Terminal, bridge: int | None) -> Check:
+    """The TCP port for the cashier application is free, or our bridge listens there."""
+    address = terminal.cashier
+    host, port = address.host or "", address.port or 0
+    own = terminal.name
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            if bridge is not None:
+                return Check.ok("cashier", "check.port_ours", own, address=address, pid=bridge)
+            return Check.fail("cashier", "check.port_taken", own, address=address, port=port)
+        reason = error.strerror or str(error)
+        return Check.fail("cashier", "check.port_unusable", own, address=address, reason=reason)
+    return Check.ok("cashier", "check.port_ok", own, address=address)

@@ -1,0 +1,22 @@
+"""`tillwatch run`: the agent."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent import log
+from agent.cli import add_config
+from agent.config import load
+from agent.daemon import Daemon
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    add_config(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until SIGTERM or Ctrl-C."""
+    config = load(args.config)
+    log.configure(config.log.level, config.log.format)
+    return Daemon(config, log.logger(agent=config.agent.id)).run()

@@ -1,0 +1,183 @@
+"""`tillwatch simulate`: a simulated terminal at a pty, a TCP port or a serial port, treating payments as told.
+
+The first line on stdout is the port (with --json `{"event": "ready", "device": "pty:…"}`); then a line an event.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from agent.cli import add_json
+from agent.cli.layout import columns
+from agent.cli.protocols import driver_named, framing_named, nearest
+from agent.errors import UnreachableError, UsageError
+from drivers import registry
+from drivers.driver import Driver, Framing, Log, Scenario, Simulation
+from drivers.simulated.shell import Port, PtyPort, SerialPort, Shell, TcpPort
+
+_CARD = re.compile(r"\d{13,19}", re.ASCII)
+_CURRENCY = re.compile(r"[A-Z]{3}")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The verb's options. Times are seconds."""
+    usual = Simulation()
+    parser.add_argument("protocol", nargs="?", metavar="PROTOCOL")
+    parser.add_argument("--list", action="store_true")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--pty", type=Path, metavar="LINK")
+    where.add_argument("--tcp", metavar="HOST:PORT")
+    where.add_argument("--serial", metavar="PATH")
+    parser.add_argument("--scenario", default="approve", metavar=",".join(Scenario))
+    parser.add_argument("--think", type=_seconds, default=usual.think_s, metavar="SECONDS")
+    parser.add_argument("--slow", type=_seconds, default=usual.slow_s, metavar="SECONDS")
+    parser.add_argument("--late", type=_seconds, default=usual.late_s, metavar="SECONDS")
+    parser.add_argument("--reboot", type=_seconds, default=usual.reboot_s, metavar="SECONDS")
+    parser.add_argument("--card", default=usual.card, metavar="NUMBER")
+    parser.add_argument("--currency", default=usual.currency)
+    parser.add_argument("--terminal-id", default=usual.terminal_id)
+    parser.add_argument("--framing", choices=[str(Framing.SERIAL), str(Framing.NONE)])
+    parser.add_argument("--seed", type=int, default=usual.seed)
+    parser.add_argument("--count", type=int, metavar="N")
+    parser.add_argument("--log", type=Path, metavar="FILE")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the protocols, or simulate one until SIGINT or SIGTERM, or until --count requests were dealt with."""
+    if args.list:
+        _print_list(as_json=args.json)
+        return 0
+    if args.protocol is None:
+        raise UsageError("simulate.no_protocol", known=", ".join(registry.names()))
+    driver = driver_named(args.protocol)
+    terminal = driver.simulated(settings(args, driver))
+    with ExitStack() as opened:
+        reports = [_line_as_json if args.json else _line_for_people]
+        sinks = [sys.stdout]
+        if args.log is not None:
+            reports.append(_line_as_json)
+            sinks.append(opened.enter_context(_appended(args.log)))
+        shell = Shell(terminal, port(args, driver), _reporter(sinks, reports), args.count)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.signal(number, lambda *_: shell.stop())
+            opened.callback(signal.signal, number, before)
+        try:
+            shell.run()
+        except OSError as error:
+            where = args.pty or args.tcp or args.serial or "pty"
+            raise UnreachableError("simulate.no_port", port=where, detail=error.strerror or error) from error
+    return 0
+
+
+def settings(args: argparse.Namespace, driver: Driver) -> Simulation:
+    """The simulator's settings. Raises UsageError."""
+    if not _CARD.fullmatch(args.card):
+        raise UsageError("simulate.bad_card")
+    if not _CURRENCY.fullmatch(args.currency):
+        raise UsageError("simulate.bad_currency", found=args.currency)
+    # TCP carries messages bare in the protocols that know both ways.
+    usual = Framing.NONE if args.tcp and Framing.NONE in driver.framings else driver.framings[0]
+    return Simulation(
+        scenarios=scenarios(args.scenario),
+        think_s=args.think,
+        slow_s=args.slow,
+        late_s=args.late,
+        reboot_s=args.reboot,
+        card=args.card,
+        currency=args.currency,
+        framing=framing_named(driver, args.framing) if args.framing else usual,
+        terminal_id=args.terminal_id,
+        seed=args.seed,
+    )
+
+
+def scenarios(text: str) -> tuple[Scenario, ...]:
+    """The scenarios of a comma-separated list. Raises UsageError that names the nearest one."""
+    found = []
+    for name in text.split(","):
+        try:
+            found.append(Scenario(name.strip()))
+        except ValueError:
+            known = [str(scenario) for scenario in Scenario]
+            raise UsageError(
+                "simulate.bad_scenario", name=name.strip(), nearest=nearest(name, known), known=", ".join(known)
+            ) from None
+    return tuple(found)
+
+
+def port(args: argparse.Namespace, driver: Driver) -> Port:
+    """The port asked for; without one a pty that nobody chose a name for. Raises UsageError."""
+    if args.tcp:
+        host, _, number = args.tcp.rpartition(":")
+        if not host or not number.isdecimal() or int(number) > 65535:
+            raise UsageError("simulate.bad_address", found=args.tcp)
+        return TcpPort(host, int(number))
+    if args.serial:
+        return SerialPort(args.serial, driver.line)
+    return PtyPort(args.pty)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e6:
+        raise ValueError(text)
+    return value
+
+
+def _appended(path: Path) -> TextIO:
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise UnreachableError("simulate.no_log", path=path, detail=error.strerror) from error
+
+
+def _reporter(sinks: list[TextIO], lines: list[Callable[[Log], str]]) -> Callable[[Log], None]:
+    def report(entry: Log) -> None:
+        for sink, line in zip(sinks, lines, strict=True):
+            print(line(entry), file=sink, flush=True)
+
+    return report
+
+
+def _line_as_json(entry: Log) -> str:
+    return json.dumps({"event": entry.event} | dict(entry.facts), ensure_ascii=False)
+
+
+def _line_for_people(entry: Log) -> str:
+    if entry.event == "ready":
+        return str(dict(entry.facts)["device"]).partition(":")[2]
+    facts = " ".join(f"{name}={value}" for name, value in entry.facts if value is not None)
+    return f"{datetime.now().astimezone():%H:%M:%S}  {entry.event:<12}{facts}".rstrip()
+
+
+def _print_list(as_json: bool) -> None:
+    known = [registry.get(name) for name in registry.names()]
+    if as_json:
+        print(
+            json.dumps(
+                [
+                    {
+                        "name": driver.name,
+                        "title": driver.title,
+                        "maturity": str(driver.maturity),
+                        "framings": [str(framing) for framing in driver.framings],
+                    }
+                    for driver in known
+                ],
+                ensure_ascii=False,
+                indent=2,
+            )
+        )
+        return
+    rows = [(driver.name, str(driver.maturity), ", ".join(driver.framings), driver.title) for driver in known]
+    print("\n".join(columns(rows)))

@@ -1,0 +1,325 @@
+"""The agent's composition root: builds every part, feeds the tap to the engine, ends cleanly.
+
+One selector loop owns the tap, the engine, the journal and the local socket; the publisher has its own thread. Three
+things may fail while payments go on, and each is met here by trying again with growing pauses: the bridge (a child
+is started anew, a service is waited for), the journal's disk (everything is built anew from what is durable), the
+broker (publish.py).
+"""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+import time
+from pathlib import Path
+
+import tenacity
+
+from agent import __version__
+from agent.bridge.child import spawn_bridge, stop_bridge
+from agent.bridge.settings import bridge_settings, digest
+from agent.config import Config
+from agent.control import ControlServer
+from agent.engine import Engine
+from agent.errors import JournalError, UnreachableError
+from agent.events import AgentData, Draft, EventType, timestamp
+from agent.journal import Journal
+from agent.log import LEVELS, Logger, change_level, logger
+from agent.notify import notify
+from agent.payments import At, Book, State
+from agent.publish import Hooks, Publisher
+from agent.status import Status
+from agent.tap import Gap, Record, Tap
+from agent.terminals import watcher_of
+
+DRAIN_S = 3.0
+PRUNE_EVERY_S = 3600.0
+KEEP_DAYS = 90
+_LONGEST_SLEEP_S = 60.0
+_BRIDGE_RETRY = tenacity.wait_exponential(multiplier=0.1, max=5)
+_DISK_RETRY = tenacity.wait_exponential(multiplier=1, max=30)
+
+
+class Daemon:
+    """One agent, from start to stop."""
+
+    def __init__(self, config: Config, log: Logger) -> None:
+        self._config = config
+        self._log = log
+        self._since = timestamp(time.time_ns())
+        self._selector = selectors.DefaultSelector()
+        self._stopping = False
+        self._tap: Tap | None = None
+        self._caught_up_at = 0
+        self._bridge_tries = self._disk_tries = 0
+        self._bridge_due = self._prune_due = 0.0
+        self._child = False
+        self._publisher: Publisher | None = None
+        self._engine = self._build_engine()
+
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT. Raises TillwatchError when it can't start."""
+        wake = self._catch_signals()
+        status = Status(self._config, self._since, lambda: self._engine)
+        control = ControlServer(self._config.agent.run_dir, self._selector, {"status": status.answer})
+        self._publisher = self._build_publisher(status)
+        self._tell(EventType.AGENT_STARTED)
+        if self._publisher:
+            self._publisher.start()
+        self._reach_bridge(first=True)
+        notify("READY=1")
+        self._log.info("agent.ready", terminals=[t.name for t in self._config.terminals])
+        try:
+            while not self._stopping:
+                self._turn()
+        finally:
+            notify("STOPPING=1")
+            self._stop(control, wake)
+        return 0
+
+    # --- building ---
+
+    def _build_engine(self) -> Engine:
+        agent = self._config.agent
+        journal = Journal(agent.state_dir, agent.site, agent.id)
+        books = journal.books()
+        watchers = {
+            t.name: watcher_of(t, books.get(t.name, Book())) for t in self._config.terminals
+        }
+        return Engine(journal, watchers, self._committed)
+
+    def _build_publisher(self, status: Status) -> Publisher | None:
+        if self._config.mqtt is None:
+            return None
+        hooks = Hooks(state=status.message, metrics=status.metrics, log_level=_set_level)
+        journal = self._engine.journal
+        publisher = Publisher(self._config.mqtt, journal.source, journal.path, hooks, logger())
+        status.publisher = publisher
+        return publisher
+
+    def _catch_signals(self) -> socket.socket:
+        ours, wake = socket.socketpair()
+        ours.setblocking(False)
+        wake.setblocking(False)
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._selector.register(ours, selectors.EVENT_READ, lambda: ours.recv(64))
+        return wake
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._stopping = True
+
+    # --- the loop ---
+
+    def _turn(self) -> None:
+        self._poll(self._patience())
+        now = time.monotonic()
+        try:
+            if self._tap is None and now >= self._bridge_due:
+                self._reach_bridge()
+            if self._is_live():
+                self._engine.tick(_now())
+            if now >= self._prune_due:
+                self._prune_due = now + PRUNE_EVERY_S
+                self._engine.journal.prune(time.time_ns() - KEEP_DAYS * 86_400_000_000_000)
+        except JournalError as error:
+            self._rebuild(error)
+
+    def _poll(self, seconds: float) -> None:
+        for key, _ in self._selector.select(seconds):
+            key.data()
+
+    def _patience(self) -> float:
+        """How long the loop may sleep."""
+        if self._stopping:
+            return 0
+        waits = [_LONGEST_SLEEP_S]
+        now = time.monotonic()
+        if self._tap is None:
+            waits.append(self._bridge_due - now)
+        deadline = self._engine.deadline_mono_ns()
+        if deadline is not None and self._is_live():
+            waits.append(deadline / 1e9 - now)
+        return max(0.0, min(waits))
+
+    def _is_live(self) -> bool:
+        """Whether all that passed before now has been read: only then does silence mean something."""
+        return self._tap is not None and self._engine.consumed >= self._caught_up_at
+
+    def _read_tap(self) -> None:
+        if self._tap is None:
+            return
+        try:
+            messages = self._tap.receive()
+        except UnreachableError:
+            self._lose_bridge()
+            return
+        records = [message for message in messages if isinstance(message, Record)]
+        try:
+            for message in messages:
+                if isinstance(message, Gap):
+                    self._log.warning("tap.gap", missed_from=message.start, to=message.end)
+                    self._engine.gap(message.end, _now())
+            if records:
+                self._engine.take(records)
+        except JournalError as error:
+            self._rebuild(error)
+
+    # --- the bridge ---
+
+    def _reach_bridge(self, first: bool = False) -> None:
+        """Connect to the running bridge, or start one as our child."""
+        run_dir = self._config.agent.run_dir
+        settings = bridge_settings(self._config, child=True)
+        try:
+            tap = _connect(run_dir)
+            if tap is not None and tap.hello.child and tap.hello.digest != digest(settings["lines"]):
+                tap = self._replace_outdated(tap)
+            if tap is None:
+                spawn_bridge(settings)
+                self._child = True
+                tap = Tap.connect(run_dir)
+            hello = tap.hello
+            self._child = hello.child
+            at = self._engine.begin(hello.ring, hello.oldest, _now())
+            tap.request("tap", **{"from": at})
+        except UnreachableError as error:
+            if first:
+                raise
+            self._bridge_tries += 1
+            self._bridge_due = time.monotonic() + _pause(_BRIDGE_RETRY, self._bridge_tries)
+            self._log.error("bridge.unreachable", detail=str(error), attempt=self._bridge_tries)
+            return
+        self._tap, self._caught_up_at, self._bridge_tries = tap, hello.next, 0
+        self._selector.register(tap.fileno(), selectors.EVENT_READ, self._read_tap)
+        self._log.info("bridge.connected", pid=hello.pid, child=hello.child, ring=hello.ring)
+
+    def _replace_outdated(self, tap: Tap) -> Tap | None:
+        """A child bridge left by an agent with another configuration: end it, unless a payment is under way."""
+        if any(watcher.book.state is State.OPEN for watcher in self._engine.watchers.values()):
+            self._log.warning(
+                "bridge.outdated", detail="a payment is under way; restart the agent to take the new settings"
+            )
+            return tap
+        self._log.info("bridge.replaced", detail="its configuration has changed")
+        tap.close()
+        stop_bridge(self._config.agent.run_dir)
+        return None
+
+    def _lose_bridge(self) -> None:
+        """The tap has ended. The same bridge may still be there; if not, nobody carries bytes."""
+        self._drop_tap()
+        ring = self._engine.ring
+        tap = _connect(self._config.agent.run_dir)
+        alive = tap is not None and tap.hello.ring == ring
+        if tap is not None:
+            tap.close()
+        if not alive:
+            self._log.error("bridge.lost", child=self._child)
+            try:
+                self._engine.bridge_lost(_now())
+            except JournalError as error:
+                self._rebuild(error)
+        self._bridge_due = time.monotonic()
+
+    def _drop_tap(self) -> None:
+        if self._tap is not None:
+            self._selector.unregister(self._tap.fileno())
+            self._tap.close()
+            self._tap = None
+
+    # --- trouble with the disk, and the end ---
+
+    def _rebuild(self, error: JournalError) -> None:
+        """The disk refused: nothing of the last step is durable. Begin again from what is; the ring still has it."""
+        self._disk_tries += 1
+        pause = _pause(_DISK_RETRY, self._disk_tries)
+        self._log.error("journal.failed", detail=str(error), attempt=self._disk_tries, retry_in_s=pause)
+        self._drop_tap()
+        self._engine.journal.close()
+        deadline = time.monotonic() + pause
+        while not self._stopping and (left := deadline - time.monotonic()) > 0:
+            self._poll(left)
+        try:
+            self._engine = self._build_engine()
+            self._tell(EventType.AGENT_FAULT, "journal_failed", str(error))
+        except JournalError as again:
+            if not self._stopping:
+                self._rebuild(again)
+            return
+        self._disk_tries = 0
+        self._bridge_due = time.monotonic()
+
+    def _stop(self, control: ControlServer, wake: socket.socket) -> None:
+        self._log.info("agent.stopping")
+        self._drop_tap()
+        if self._child:
+            stop_bridge(self._config.agent.run_dir)
+        try:
+            self._tell(EventType.AGENT_STOPPED)
+        except JournalError as error:
+            self._log.error("journal.failed", detail=str(error))
+        if self._publisher:
+            self._publisher.stop(DRAIN_S)
+        control.close()
+        self._engine.journal.close()
+        signal.set_wakeup_fd(-1)
+        wake.close()
+        self._selector.close()
+
+    # --- telling ---
+
+    def _tell(self, kind: EventType, reason: str | None = None, detail: str | None = None) -> None:
+        data = AgentData(version=__version__, reason=reason, detail=detail)
+        self._engine.tell([Draft(kind, data, time.time_ns())])
+
+    def _committed(self, drafts: list[Draft]) -> None:
+        for draft in drafts:
+            tell = self._log.warning if draft.type in _LOUD else self._log.info
+            facts = {name: getattr(draft.data, name, None) for name in _TOLD}
+            tell(str(draft.type), **{name: value for name, value in facts.items() if value is not None})
+        if self._publisher:
+            self._publisher.wake()
+
+
+_LOUD = frozenset(
+    {
+        EventType.TRANSACTION_PENDING,
+        EventType.TRANSACTION_UNDELIVERED,
+        EventType.TRANSACTION_ESCALATED,
+        EventType.TERMINAL_DISCONNECTED,
+        EventType.TERMINAL_DEGRADED,
+        EventType.TERMINAL_FAULT,
+        EventType.AGENT_FAULT,
+    }
+)
+_TOLD = ("terminal", "transaction", "kind", "amount", "outcome", "delivered", "reason", "detail", "link")
+
+
+def _now() -> At:
+    mono_ns = time.monotonic_ns()
+    return At(time.time_ns(), mono_ns, f"now:{mono_ns}")
+
+
+def _connect(run_dir: Path) -> Tap | None:
+    """A tap on the bridge that runs there, or None when none does."""
+    try:
+        return Tap.connect(run_dir)
+    except UnreachableError:
+        return None
+
+
+def _pause(wait: tenacity.wait.wait_base, attempt: int) -> float:
+    """How long the schedule wants to wait after that many failures."""
+    state = tenacity.RetryCallState(None, None, (), {})  # type: ignore[arg-type]
+    state.attempt_number = attempt
+    return float(wait(state))
+
+
+def _set_level(level: str) -> bool:
+    if level not in LEVELS:
+        return False
+    change_level(level)
+    return True

@@ -1,0 +1,1 @@
+"""`tillwatch demo`: simulated cashier PCs with faults, a broker, and a live page. Real protocols, no hardware."""

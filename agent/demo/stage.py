@@ -1,0 +1,185 @@
+"""The demo's stage: simulated terminals, agents, and the cashier applications that pay through them."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.demo.broker import free_port
+from agent.demo.cashier import Manner, NoAnswer, pay_concert, pay_zvt
+
+#: how long a scripted cashier application waits for an answer
+PATIENCE_S = 12.0
+_CONFIG = """[agent]
+id = "{pc}"
+site = "{site}"
+state_dir = "{folder}/state"
+run_dir = "{folder}/run"
+
+[mqtt]
+url = "mqtt://127.0.0.1:{broker}"
+
+[log]
+level = "info"
+format = "json"
+"""
+_TERMINAL = """
+[[terminal]]
+name = "{name}"
+protocol = "{protocol}"
+device = "{device}"
+cashier = "{cashier}"
+currency = "{currency}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One terminal of a cashier PC, and what goes wrong there: scenarios of the terminal, manners of the cashier."""
+
+    name: str
+    protocol: str
+    scenarios: str
+    manners: tuple[Manner, ...] = (Manner.PROPER,)
+    tcp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pc:
+    """A cashier PC."""
+
+    name: str
+    site: str
+    posts: tuple[Post, ...]
+
+
+PCS = (
+    Pc(
+        "cashier-01",
+        "outpatient-1",
+        (
+            Post("pos1", "concert", "approve,approve,decline,approve"),
+            Post("pos2", "zvt", "approve,cancel,approve,approve", tcp=True),
+        ),
+    ),
+    Pc(
+        "cashier-02",
+        "outpatient-1",
+        (
+            Post("pos1", "concert", "approve,reboot,approve,garbage,silent"),
+            Post("pos2", "zvt", "approve,approve,lost", tcp=True),
+        ),
+    ),
+    Pc(
+        "cashier-03",
+        "inpatient-1",
+        (
+            Post("pos1", "concert", "approve", (Manner.PROPER, Manner.NO_ACK, Manner.PROPER, Manner.WALK_AWAY)),
+            Post("pos2", "zvt", "approve,decline,approve,reboot", tcp=True),
+        ),
+    ),
+)
+
+
+@dataclass
+class Stage:
+    """Everything that runs; `stop` ends all of it."""
+
+    folder: Path
+    broker_port: int
+    say: Callable[[str], None]
+    _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _agents: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        """Set up terminals, agents and cashiers, in this order."""
+        for number, pc in enumerate(PCS):
+            home = self.folder / pc.name
+            (home / "run").mkdir(parents=True)
+            text = _CONFIG.format(pc=pc.name, site=pc.site, folder=home, broker=self.broker_port)
+            ports: list[Path | int] = []
+            for post in pc.posts:
+                device = self._start_terminal(post, home)
+                cashier: Path | int = free_port() if post.tcp else home / "run" / post.name
+                ports.append(cashier)
+                address = f"tcp:127.0.0.1:{cashier}" if post.tcp else f"pty:{cashier}"
+                text += _TERMINAL.format(
+                    name=post.name, protocol=post.protocol, device=device, cashier=address, currency="EUR"
+                )
+            config = home / "agent.toml"
+            config.write_text(text, encoding="utf-8")
+            self._agents.append(self._spawn("run", "--config", str(config), log=home / "agent.log"))
+            for post, port in zip(pc.posts, ports, strict=True):
+                pay = threading.Thread(target=self._pay_on, args=(pc, post, port, number), daemon=True)
+                pay.start()
+
+    def stop(self) -> None:
+        """End cashiers, agents (each takes its bridge along), terminals."""
+        self._stopping.set()
+        for group in (self._agents, self._processes):
+            for process in group:
+                process.terminate()
+            for process in group:
+                try:
+                    process.wait(8)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+    def _start_terminal(self, post: Post, home: Path) -> str:
+        """A simulated terminal; returns the device the agent is to open."""
+        common = ["--scenario", post.scenarios, "--think", "1.5", "--reboot", "4", "--late", "20"]
+        log = home / f"{post.name}.log"
+        if post.tcp:
+            address = f"127.0.0.1:{free_port()}"
+            self._processes.append(self._spawn("simulate", post.protocol, "--tcp", address, *common, log=log))
+            return f"tcp:{address}"
+        link = home / f"{post.name}-terminal"
+        self._processes.append(self._spawn("simulate", post.protocol, "--pty", str(link), *common, log=log))
+        return f"serial:{link}"
+
+    def _spawn(self, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "agent", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for the demo; it ends its parts in order
+            )
+
+    def _pay_on(self, pc: Pc, post: Post, port: Path | int, seed: int) -> None:
+        """One cashier: patient after patient until the demo ends."""
+        chance = random.Random(f"{seed}{post.name}")  # noqa: S311 (amounts of a show)
+        turn = 0
+        while not self._stopping.wait(chance.uniform(1.5, 5)):
+            amount, manner = chance.randrange(500, 40_000), post.manners[turn % len(post.manners)]
+            try:
+                result = _pay(port, amount, manner)
+                turn += 1
+                self.say(f"{pc.name}/{post.name}: {amount / 100:.2f} → {result or manner}")
+            except (OSError, NoAnswer):
+                self.say(f"{pc.name}/{post.name}: {amount / 100:.2f} → ?")
+                self._stopping.wait(2)
+
+
+def _pay(port: Path | int, amount: int, manner: Manner) -> str | None:
+    if isinstance(port, int):
+        return pay_zvt(("127.0.0.1", port), amount, manner, PATIENCE_S)
+    return pay_concert(port, amount, manner, PATIENCE_S)
+
+
+def await_files(paths: list[Path], seconds: float) -> bool:
+    """Whether all of them came to be in that time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if all(path.exists() for path in paths):
+            return True
+        time.sleep(0.05)
+    return False

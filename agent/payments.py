@@ -1,0 +1,210 @@
+"""The values the book works with: a payment and its states, the inputs that are no observation, the book itself.
+
+All are frozen and turn into JSON and back (agent/frozen.py), because the journal keeps the book across restarts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.events import Certainty, Draft, EventType, Reason, ResponseText, TransactionData, timestamp
+from drivers import codes
+from drivers.observations import Facts, Kind, Outcome, Phase
+
+
+class State(StrEnum):
+    """Where a payment is in its life (docs/transaction.md)."""
+
+    IDLE = "idle"  # no payment seen on this line yet
+    OPEN = "open"  # the request went to the terminal
+    ANSWERED = "answered"  # the outcome is known, its delivery is not
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
+    PENDING = "pending"  # the outcome is unknown
+    CONFIRMED = "confirmed"
+    ESCALATED = "escalated"
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """When and where on the line something was seen. `token` is unique to it and the same on every replay."""
+
+    wall_ns: int
+    mono_ns: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the book must know of a terminal. Times in nanoseconds."""
+
+    terminal: str
+    protocol: str
+    device: str
+    currency: str | None
+    answer_timeout_ns: int
+    delivery_timeout_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """The device was opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The device is away; `reason` in one word, `detail` for a technician."""
+
+    reason: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PortClosed:
+    """The cashier application closed the virtual port."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortRefused:
+    """The cashier application asked the virtual port for settings that it can't have."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Bytes passed that we did not see: the bridge was restarted, or its ring overran."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """One transaction on the line, whatever its kind."""
+
+    id: str
+    state: State
+    kind: Kind
+    message: str
+    facts: Facts
+    started_wall_ns: int
+    deadline_mono_ns: int
+    phase: Phase | None = None
+    stated: Outcome | None = None  # a result that the terminal has named but not closed yet
+    outcome: Outcome = Outcome.UNKNOWN
+    delivered: Certainty = Certainty.UNKNOWN
+    reason: Reason | None = None
+    ended_wall_ns: int | None = None
+    bad_frames: int = 0
+    refusals: int = 0  # NAKs of the cashier application to the answer
+    attempts: int = 0
+    how: str | None = None
+    late: bool = False
+
+    @property
+    def was_pending(self) -> bool:
+        """Whether its outcome was unknown for a while."""
+        return self.how is not None
+
+    @property
+    def charged(self) -> Certainty:
+        """Whether somebody's money moved."""
+        if self.outcome is Outcome.UNKNOWN:
+            return Certainty.UNKNOWN if self.kind.moves_money else Certainty.NO
+        approved = self.outcome is Outcome.APPROVED and self.kind.moves_money
+        return Certainty.YES if approved else Certainty.NO
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Approved transactions since the last settlement: how many, and their sum in minor units."""
+
+    count: int = 0
+    amount: int = 0
+
+
+class Link(StrEnum):
+    """A terminal's line as the retained state shows it."""
+
+    UP = "up"
+    DOWN = "down"
+    DEGRADED = "degraded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """What is known of one terminal's payments.
+
+    `current` is the payment of the last exchange, in whatever state; `pending` are earlier ones still unknown.
+    `inquiry` names a request under way that opens no transaction (a repeat receipt, a registration).
+    """
+
+    current: Payment | None = None
+    pending: tuple[Payment, ...] = ()
+    inquiry: str | None = None
+    link: Link = Link.DOWN
+    link_reason: str | None = None
+    bad_run: int = 0
+    last_frame_wall_ns: int | None = None
+    tally: Tally = Tally()
+
+    @property
+    def state(self) -> State:
+        """The state of the payment of the last exchange."""
+        return self.current.state if self.current else State.IDLE
+
+    @property
+    def unknown(self) -> tuple[Payment, ...]:
+        """All payments whose outcome is unknown, oldest first."""
+        doubtful = self.current is not None and self.current.state is State.PENDING
+        return (*self.pending, self.current) if doubtful and self.current else self.pending
+
+    @property
+    def deadline_mono_ns(self) -> int | None:
+        """When the book wants a Tick."""
+        waiting = self.state in (State.OPEN, State.ANSWERED)
+        return self.current.deadline_mono_ns if waiting and self.current else None
+
+
+def draft(kind: EventType, payment: Payment, at: At, terms: Terms) -> Draft:
+    """A `transaction.*` event about the payment as it is now."""
+    return Draft(kind, transaction_data(payment, terms), at.wall_ns)
+
+
+def transaction_data(payment: Payment, terms: Terms) -> TransactionData:
+    """The payment as the contract shows it."""
+    facts = payment.facts
+    meaning = codes.meaning(terms.protocol, facts.response_code)
+    final = payment.state not in (State.OPEN, State.PENDING, State.ESCALATED)
+    return TransactionData(
+        transaction=payment.id,
+        terminal=terms.terminal,
+        kind=payment.kind,
+        amount=facts.amount,
+        currency=facts.currency or terms.currency,
+        outcome=payment.outcome,
+        charged=payment.charged,
+        delivered=payment.delivered,
+        final=final,
+        response_code=facts.response_code,
+        response_text=ResponseText(meaning.text["en"], meaning.text["zh-CN"]) if meaning else None,
+        trace=facts.trace,
+        batch=facts.batch,
+        reference=facts.reference,
+        approval_code=facts.approval_code,
+        terminal_id=facts.terminal_id,
+        merchant_id=facts.merchant_id,
+        card=facts.card,
+        order=facts.order,
+        started_at=timestamp(payment.started_wall_ns),
+        ended_at=None if payment.ended_wall_ns is None else timestamp(payment.ended_wall_ns),
+        terminal_time=facts.terminal_time,
+        reason=payment.reason,
+        attempts=payment.attempts,
+        how=payment.how,
+        late=payment.late,
+    )

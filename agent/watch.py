@@ -1,0 +1,138 @@
+"""One terminal's way from tap records to events: decoder and book, and where reading must begin after a restart.
+
+Pure: what happens depends on the records alone, and on the ticks once the records have been caught up with. So the
+records of a crash, read again, give the same events.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from agent.book import advance
+from agent.bridge import wire
+from agent.events import Draft
+from agent.payments import At, Book, LinkDown, LinkUp, Missed, PortClosed, PortRefused, Terms, Tick
+from drivers.driver import Decoder
+from drivers.observations import Direction, Observation
+
+_SENDER = {wire.CASHIER: Direction.CASHIER, wire.TERMINAL: Direction.TERMINAL}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A tap record as the watcher needs it. `token` names its place on the line, the same on every replay."""
+
+    offset: int
+    wall_ns: int
+    mono_ns: int
+    kind: int
+    payload: bytes
+    token: str
+
+
+class Watcher:
+    """Follows one terminal."""
+
+    def __init__(self, terms: Terms, new_decoder: Callable[[], Decoder], byte_gap_s: float, book: Book) -> None:
+        self.terms = terms
+        self.book = book
+        self._decoder = new_decoder()
+        self._byte_gap_ns = int(byte_gap_s * 1e9)
+        self._last_mono_ns: dict[Direction, int] = {}
+        self._busy_since: int | None = None
+
+    @property
+    def resume(self) -> int | None:
+        """The offset from which the decoder must be fed again after a restart; None when it holds nothing."""
+        return self._busy_since
+
+    def deadline_mono_ns(self) -> int | None:
+        """When `tick` has something to do."""
+        return self.book.deadline_mono_ns
+
+    def rebuild(self, seen: Seen) -> None:
+        """Feed a record whose effect is already in the book, for the decoder's sake only."""
+        self._observe(seen)
+
+    def record(self, seen: Seen) -> list[Draft]:
+        """Take a record; return the events that follow."""
+        drafts = self._overdue(seen)
+        for place, observation in enumerate(self._observe(seen)):
+            drafts += self._advance(observation, At(seen.wall_ns, seen.mono_ns, f"{seen.token}:{place}"))
+        if happened := _happened(seen):
+            drafts += self._advance(happened, At(seen.wall_ns, seen.mono_ns, seen.token))
+        return drafts
+
+    def missed(self, at: At) -> list[Draft]:
+        """Bytes passed that nobody saw."""
+        self._decoder.reset()
+        self._busy_since = None
+        return self._advance(Missed(), at)
+
+    def happened(self, what: object, at: At) -> list[Draft]:
+        """Something that no record tells, such as the end of the bridge."""
+        return self._advance(what, at)
+
+    def tick(self, at: At) -> list[Draft]:
+        """Time has passed, and there is no record from before that we have not read."""
+        return self._advance(Tick(), at)
+
+    def _overdue(self, seen: Seen) -> list[Draft]:
+        """What a deadline before this record has brought, as if we had been there at that moment."""
+        due = self.book.deadline_mono_ns
+        if due is None or due > seen.mono_ns:
+            return []
+        return self._advance(Tick(), At(seen.wall_ns - (seen.mono_ns - due), due, seen.token))
+
+    def _observe(self, seen: Seen) -> list[Observation]:
+        if seen.kind == wire.LINK and not _link_is_up(seen):
+            observations = self._decoder.reset()
+        elif seen.kind in _SENDER:
+            observations = self._feed(_SENDER[seen.kind], seen)
+        else:
+            return []
+        if self._decoder.idle:
+            self._busy_since = None
+        elif self._busy_since is None:
+            self._busy_since = seen.offset
+        return observations
+
+    def _feed(self, sender: Direction, seen: Seen) -> list[Observation]:
+        observations: list[Observation] = []
+        last = self._last_mono_ns.get(sender)
+        if last is not None and seen.mono_ns - last > self._byte_gap_ns:
+            observations += self._decoder.silence(sender)
+        self._last_mono_ns[sender] = seen.mono_ns
+        return observations + self._decoder.feed(sender, seen.payload)
+
+    def _advance(self, what: Any, at: At) -> list[Draft]:
+        self.book, drafts = advance(self.book, what, at, self.terms)
+        return list(drafts)
+
+
+def _happened(seen: Seen) -> object | None:
+    """What a record tells that is no bytes."""
+    if seen.kind == wire.LINK:
+        told = json.loads(seen.payload)
+        return LinkUp() if told["link"] == "up" else LinkDown(told.get("reason") or "failed", _detail(told))
+    if seen.kind == wire.PORT:
+        told = json.loads(seen.payload)
+        if told["port"] == "closed":
+            return PortClosed()
+        if told["port"] == "settings_refused":
+            return PortRefused(told.get("detail") or "")
+    return None
+
+
+def _link_is_up(seen: Seen) -> bool:
+    return bool(json.loads(seen.payload)["link"] == "up")
+
+
+def _detail(told: dict[str, Any]) -> str | None:
+    parts = [told.get("detail"), *(f"held by {holder}" for holder in told.get("holder") or [])]
+    if told.get("group"):
+        parts.append(f"group {told['group']}")
+    return "; ".join(str(part) for part in parts if part) or None

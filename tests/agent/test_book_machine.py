@@ -1,0 +1,123 @@
+"""Whatever happens on a line, in whatever order: the book keeps its promises."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from agent.events import Certainty, EventType, TransactionData
+from agent.frozen import from_plain, to_plain
+from agent.payments import Book, LinkDown, LinkUp, Missed, PortClosed, PortRefused, State, Tick
+from drivers.observations import Acked, Kind, Outcome, Phase
+from tests.agent.lines import Play, answer, broken, cashier_ack, progress, request, terminal_ack
+
+AMOUNTS = st.sampled_from([100, 250, None])
+FINAL_TYPES = (EventType.TRANSACTION_COMPLETED, EventType.TRANSACTION_CONFIRMED)
+
+
+class BookMachine(RuleBasedStateMachine):
+    """Any sequence of what a line can show."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.play = Play()
+        self.approved_amounts: set[int | None] = set()
+
+    @rule(amount=AMOUNTS, kind=st.sampled_from([Kind.PURCHASE, Kind.REFUND, Kind.SETTLEMENT, None]))
+    def cashier_asks(self, amount: int | None, kind: Kind | None) -> None:
+        self.play.see(request(amount, kind))
+
+    @rule(positive=st.booleans(), code=st.sampled_from([None, "83", "9C"]))
+    def terminal_acknowledges(self, positive: bool, code: str | None) -> None:
+        self.play.see(terminal_ack(positive, None if positive else code))
+
+    @rule(outcome=st.sampled_from([*Outcome, None]), amount=AMOUNTS, final=st.booleans())
+    def terminal_answers(self, outcome: Outcome | None, amount: int | None, final: bool) -> None:
+        if outcome is Outcome.APPROVED:
+            self.approved_amounts.add(amount)
+        self.play.see(answer(outcome, amount, final))
+
+    @rule(positive=st.booleans(), of=st.sampled_from(list(Acked)))
+    def cashier_acknowledges(self, positive: bool, of: Acked) -> None:
+        self.play.see(cashier_ack(positive, of))
+
+    @rule(phase=st.sampled_from([None, *Phase]))
+    def terminal_shows_life(self, phase: Phase | None) -> None:
+        self.play.see(progress(phase))
+
+    @rule(
+        what=st.sampled_from(
+            [LinkDown("gone"), LinkDown("busy"), LinkUp(), PortClosed(), PortRefused("8E1"), Missed(), broken()]
+        )
+    )
+    def something_happens(self, what: object) -> None:
+        self.play.see(what)
+
+    @rule(seconds=st.sampled_from([0.1, 1, 50, 120]))
+    def time_passes(self, seconds: float) -> None:
+        self.play.wait(seconds)
+        self.play.see(Tick())
+
+    @rule()
+    def agent_restarts(self) -> None:
+        """What the journal keeps is the same book again."""
+        kept = json.loads(json.dumps(to_plain(self.play.book)))
+        assert from_plain(Book, kept) == self.play.book
+        self.play.book = from_plain(Book, kept)
+
+    @invariant()
+    def outcomes_never_change(self) -> None:
+        outcomes: dict[str, Outcome] = {}
+        for data in self.told(*FINAL_TYPES):
+            assert outcomes.setdefault(data.transaction, data.outcome) is data.outcome
+            assert data.outcome is not Outcome.UNKNOWN
+            assert data.final
+
+    @invariant()
+    def every_transaction_starts_once_and_before_all_else(self) -> None:
+        started: set[str] = set()
+        for draft in self.play.drafts:
+            if not isinstance(draft.data, TransactionData):
+                continue
+            if draft.type is EventType.TRANSACTION_STARTED:
+                assert draft.data.transaction not in started
+                started.add(draft.data.transaction)
+            assert draft.data.transaction in started
+
+    @invariant()
+    def every_doubt_is_kept_until_it_is_settled(self) -> None:
+        doubtful = {data.transaction for data in self.told(EventType.TRANSACTION_PENDING)}
+        settled = {data.transaction for data in self.told(*FINAL_TYPES)}
+        kept = {payment.id for payment in self.play.book.unknown}
+        being_delivered = {self.play.book.current.id} if self.play.book.current else set()
+        assert doubtful - settled <= kept | being_delivered
+
+    @invariant()
+    def nobody_is_charged_without_an_approval_on_the_line(self) -> None:
+        for data in self.told(*FINAL_TYPES):
+            if data.charged is Certainty.YES:
+                assert {data.amount, None} & self.approved_amounts or data.amount is None
+
+    @invariant()
+    def a_confirmed_one_was_in_doubt(self) -> None:
+        doubtful = {data.transaction for data in self.told(EventType.TRANSACTION_PENDING)}
+        assert {data.transaction for data in self.told(EventType.TRANSACTION_CONFIRMED)} <= doubtful
+
+    @invariant()
+    def a_waiting_payment_has_a_deadline(self) -> None:
+        waiting = self.play.book.state in (State.OPEN, State.ANSWERED)
+        assert (self.play.book.deadline_mono_ns is not None) == waiting
+
+    def told(self, *kinds: EventType) -> list[TransactionData]:
+        return [
+            draft.data for draft in self.play.drafts if draft.type in kinds and isinstance(draft.data, TransactionData)
+        ]
+
+
+BookMachine.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestBookMachine = BookMachine.TestCase
