@@ -112,7 +112,8 @@ class _Reader:
             self._read_table(confirm)
             self._rules(table, rules.TERMINAL)
             self._rules(confirm, rules.CONFIRM)
-            if len(self._problems) == before:
+            complete = all(key.target in table.values for key in TERMINAL.keys)  # not when [agent] was refused
+            if complete and len(self._problems) == before:
                 built.append((table, Terminal(**table.values, confirm=Confirm(**confirm.values))))
         for index, key, what in rules.between([terminal for _, terminal in built]):
             self._refuse(built[index][0], key, what)

@@ -21,18 +21,26 @@ _CLIENTS = 16
 
 
 class ControlServer:
-    """Serves the socket inside the agent's selector loop; a client that is slow or rude is dropped."""
+    """Serves the socket inside the agent's selector loop; a client that is slow or rude is dropped.
+
+    Raises UnreachableError when the folder can't be used.
+    """
 
     def __init__(self, run_dir: Path, selector: selectors.BaseSelector, answers: dict[str, Callable[[], Any]]) -> None:
         self.path = run_dir / SOCKET_NAME
         self._selector = selector
         self._answers = answers
         self._clients: dict[socket.socket, bytes] = {}
-        self.path.unlink(missing_ok=True)  # the journal's lock has proven that no other agent lives
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._listener.bind(str(self.path))
-        os.chmod(self.path, 0o660)
-        self._listener.listen(8)
+        try:
+            run_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self.path.unlink(missing_ok=True)  # the journal's lock has proven that no other agent lives
+            self._listener.bind(str(self.path))
+            os.chmod(self.path, 0o660)
+            self._listener.listen(8)
+        except OSError as error:
+            self._listener.close()
+            raise UnreachableError("control.folder", path=self.path, detail=error.strerror or error) from error
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def close(self) -> None:

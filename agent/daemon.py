@@ -84,9 +84,7 @@ class Daemon:
         agent = self._config.agent
         journal = Journal(agent.state_dir, agent.site, agent.id)
         books = journal.books()
-        watchers = {
-            t.name: watcher_of(t, books.get(t.name, Book())) for t in self._config.terminals
-        }
+        watchers = {t.name: watcher_of(t, books.get(t.name, Book())) for t in self._config.terminals}
         return Engine(journal, watchers, self._committed)
 
     def _build_publisher(self, status: Status) -> Publisher | None:

@@ -75,7 +75,7 @@ class _State:
 
     def output(self) -> Sink:
         if self.sink is None:
-            self.sink = Sink(sys.stderr)
+            self.sink = Sink(sys.stderr, _dropped)
         return self.sink
 
 
@@ -86,10 +86,7 @@ class _Output:
     """What structlog writes to: takes the rendered line, whatever the level."""
 
     def msg(self, line: str) -> None:
-        sink = _state.output()
-        if dropped := sink.take_dropped():
-            sink.write(_render(None, "warning", {"event": "log.dropped", "level": "warning", "lines": dropped}))
-        sink.write(line)
+        _state.output().write(line)
 
     debug = info = warning = error = msg
 
@@ -101,7 +98,9 @@ def configure(level: str = "info", format: str = "auto", stream: TextIO | None =
     """
     stream = stream or sys.stderr
     tty = _is_tty(stream)
-    _state.sink = Sink(stream)
+    if _state.sink is not None:
+        _state.sink.close()
+    _state.sink = Sink(stream, _dropped)
     _state.console = format == "console" or (format == "auto" and tty)
     _state.colours = _state.console and tty
     change_level(level)
@@ -188,6 +187,10 @@ def _render(_: object, __: str, event: Mapping[str, Any]) -> str:
     shown = f"\x1b[{_COLOURS[name]}m{name:<7}\x1b[0m" if _state.colours else f"{name:<7}"
     time = str(event.get("ts", ""))[11:23]
     return f"{time} {shown} {_shown(event['event'], quoted=False)} {facts}".rstrip() + _printable(trace)
+
+
+def _dropped(lines: int) -> str:
+    return _render(None, "warning", _stamp(None, "warning", {"event": "log.dropped", "lines": lines}))
 
 
 _HEAD = ("ts", "level", "event", "exception")

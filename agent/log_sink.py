@@ -12,6 +12,7 @@ import select
 import socket
 import stat
 import threading
+from collections.abc import Callable
 from typing import TextIO
 
 #: What a pipe or tty takes without blocking once poll says it is writable.
@@ -19,10 +20,11 @@ _PIECE = 4096
 
 
 class Sink:
-    """One stream. `write` never raises and never blocks for long."""
+    """One stream. `write` never raises and never blocks for long. `note` words how many lines were dropped."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, note: Callable[[int], str]) -> None:
         self._stream = stream
+        self._note = note
         self._lock = threading.RLock()
         self._rest = b""
         self._dropped = 0
@@ -30,13 +32,11 @@ class Sink:
         self._regular = self._fd is None or stat.S_ISREG(os.fstat(self._fd).st_mode)
         self._socket = _socket_of(self._fd)
 
-    def take_dropped(self) -> int:
-        """How many lines were lost since the last call, when they can be told about now; else 0."""
+    def close(self) -> None:
+        """Let go of what the sink opened itself; the stream stays open."""
         with self._lock:
-            if not self._dropped or not self._finish_rest():
-                return 0
-            dropped, self._dropped = self._dropped, 0
-            return dropped
+            if self._socket is not None:
+                self._socket.close()
 
     def write(self, line: str) -> None:
         """Write one line, or drop it."""
@@ -53,11 +53,13 @@ class Sink:
         if not self._finish_rest():
             self._dropped += 1
             return
-        data = (line + "\n").encode("utf-8", "backslashreplace")
+        text = f"{self._note(self._dropped)}\n{line}\n" if self._dropped else f"{line}\n"
+        data = text.encode("utf-8", "backslashreplace")
         written = self._send(data)
-        if 0 < written < len(data):
+        if written:
             self._rest = data[written:]
-        elif not written:
+            self._dropped = 0
+        else:
             self._dropped += 1
 
     def _finish_rest(self) -> bool:

@@ -47,7 +47,8 @@ import re
 from drivers import currencies
 from drivers.cards import MaskedCard, mask, scrub
 from drivers.driver import Decoder, Driver, Framing, LineDefaults, Maturity, SimulatedTerminal, Simulation
-from drivers.framing_lrc import Byte, Control, Frame, LrcFramer, Stray, Token
+from drivers.framing_lrc import Byte, Control, LrcFramer, Stray, Token
+from drivers.masking import LrcMasker, Masker
 from drivers.observations import (
     Ack,
     Acked,
@@ -74,6 +75,7 @@ _ANSWER = re.compile(
     re.ASCII | re.DOTALL,
 )
 _CARD = re.compile(r"[\d*]{8,}", re.ASCII)
+_DIGIT = re.compile("[1-9]")
 
 #: kind character → what is asked for (None: nothing that moves money or could), and its name
 KINDS: dict[str, tuple[Kind | None, str]] = {
@@ -260,8 +262,39 @@ def _private(report: str, private: str) -> str | None:
     return scrub(private).strip() or None
 
 
+def _masked(direction: Direction, body: bytes, ok: bool) -> bytes:
+    """The body of a frame for a recording. Where the layout isn't known, no digit stays."""
+    text = body.decode("latin-1")
+    if ok and direction is Direction.CASHIER and (asked := _REQUEST.match(text)):
+        text = text[: asked.end()] + _no_digits(text[asked.end() :])
+    elif ok and direction is Direction.TERMINAL and (answer := _ANSWER.fullmatch(text)):
+        private = answer["private"] if _private(answer["report"], answer["private"]) else " " * len(answer["private"])
+        text = text[: answer.start("report")] + _masked_report(answer["report"]) + answer["currency"] + private
+    else:
+        text = _no_digits(text)
+    return text.encode("latin-1")
+
+
+def _masked_report(report: str) -> str:
+    """The card number masked, its filler blank so that it still reads as one; of the other data only zeros stay."""
+    found = _CARD.search(report)
+    card = mask(found.group()) if found else None
+    if not found or not card:
+        return _no_digits(report)
+    number = card.masked.ljust(len(found.group()))
+    return _no_digits(report[: found.start()]) + number + _no_digits(report[found.end() :])
+
+
+def _no_digits(text: str) -> str:
+    return _DIGIT.sub("*", text)
+
+
 def _decoder(framing: Framing) -> Decoder:  # noqa: ARG001  there is one framing only
     return ConcertDecoder()
+
+
+def _masker(framing: Framing) -> Masker:  # noqa: ARG001
+    return LrcMasker(_masked)
 
 
 def _simulated(settings: Simulation) -> SimulatedTerminal:
@@ -283,4 +316,5 @@ DRIVER = Driver(
     byte_gap_s=1.0,  # a frame of 83 bytes takes 0.09 s at 9600 baud; terminals wait a second for an answer
     decoder=_decoder,
     simulated=_simulated,
+    masker=_masker,
 )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from drivers.masking import Masker
 from drivers.observations import Direction, Observation
 
 
@@ -156,3 +157,4 @@ class Driver:
     byte_gap_s: float  # a frame never pauses for that long
     decoder: Callable[[Framing], Decoder]
     simulated: Callable[[Simulation], SimulatedTerminal]
+    masker: Callable[[Framing], Masker] | None = None  # without one, a line of it can't be recorded

@@ -10,18 +10,17 @@ import errno
 import os
 import socket
 import stat
-import termios
 from collections.abc import Iterator
 from pathlib import Path
-
-import serial
 
 from agent.checks.check import Check
 from agent.checks.places import existing
 from agent.checks.who import Who, group_of
 from agent.config import Address, Terminal
 from drivers import registry
+from drivers.links.base import BUSY, LinkError
 from drivers.links.holders import holders
+from drivers.links.serial import open_serial
 
 _CONNECT_S = 3.0
 
@@ -49,15 +48,19 @@ def serial_port(name: str, terminal: Terminal, path: Path, who: Who, bridge: int
     """The port is there, may be opened, is free or ours, and takes the settings."""
     if obstacle := _obstacle(name, terminal.name, path, who):
         return obstacle
-    own = terminal.name
-    found = [holder for holder in holders(str(path)) if holder.pid != os.getpid()]
-    if bridge is not None and any(holder.pid == bridge for holder in found):
-        return Check.ok(name, "check.device_ours", own, path=path, pid=bridge)
+    return settings(name, terminal, path) if bridge is None else _held_by_bridge(name, terminal.name, path, bridge)
+
+
+def _held_by_bridge(name: str, terminal: str, path: Path, bridge: int) -> Check:
+    """Our bridge runs: it should be the one that has the device, which is left alone."""
+    if not os.access(f"/proc/{bridge}/fd", os.R_OK):
+        return Check.ok(name, "check.device_left", terminal, path=path, pid=bridge)
+    found = holders(str(path))
+    if any(holder.pid == bridge for holder in found):
+        return Check.ok(name, "check.device_ours", terminal, path=path, pid=bridge)
     if found:
-        return Check.fail(name, "check.device_held", own, path=path, holder=found[0].name, pid=found[0].pid)
-    if bridge is not None:
-        return Check.warn(name, "check.device_not_ours", own, path=path, pid=bridge)
-    return settings(name, terminal, path)
+        return Check.fail(name, "check.device_held", terminal, path=path, holder=str(found[0]))
+    return Check.warn(name, "check.device_not_ours", terminal, path=path, pid=bridge)
 
 
 def _obstacle(name: str, terminal: str, path: Path, who: Who) -> Check | None:
@@ -75,20 +78,12 @@ def settings(name: str, terminal: Terminal, path: Path) -> Check:
     speed = registry.get(terminal.protocol).line.baudrate if terminal.baudrate == "follow" else terminal.baudrate
     wanted = f"{speed} {terminal.bytesize}{terminal.parity}{terminal.stopbits}"
     try:
-        serial.Serial(
-            str(path),
-            speed,
-            bytesize=terminal.bytesize,
-            parity=terminal.parity,
-            stopbits=terminal.stopbits,
-            rtscts=terminal.flow == "rtscts",
-            dsrdtr=terminal.flow == "dsrdtr",
-            xonxoff=terminal.flow == "xonxoff",
-            exclusive=True,
-            timeout=0,
-        ).close()
-    except (OSError, ValueError, termios.error) as error:
-        return Check.fail(name, "check.device_settings", terminal.name, path=path, wanted=wanted, reason=error)
+        open_serial(str(path), speed, terminal.bytesize, terminal.parity, terminal.stopbits, terminal.flow).close()
+    except LinkError as error:
+        if error.reason == BUSY:
+            holder = ", ".join(error.holders) or "?"
+            return Check.fail(name, "check.device_held", terminal.name, path=path, holder=holder)
+        return Check.fail(name, "check.device_settings", terminal.name, path=path, wanted=wanted, reason=error.detail)
     return Check.ok(name, "check.device_ok", terminal.name, path=path, wanted=wanted)
 
 

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         config = load(args.config)
     except InvalidConfigError as error:
         return _refuse(error.problems, args.json)
-    texts = Texts(language_of_environment())
+    texts = Texts(config.agent.language)
     done = []
     for check in all_checks(config, Who.service()):
         done.append(check)

@@ -22,10 +22,13 @@ from agent.cli.protocols import driver_named, framing_named, nearest
 from agent.errors import UnreachableError, UsageError
 from drivers import registry
 from drivers.driver import Driver, Framing, Log, Scenario, Simulation
+from drivers.links.base import LinkError
 from drivers.simulated.shell import Port, PtyPort, SerialPort, Shell, TcpPort
 
 _CARD = re.compile(r"\d{13,19}", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}")
+
+_Sink = tuple[TextIO, Callable[[Log], str]]  # where the log goes, and how an entry is written there
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,20 +65,18 @@ def run(args: argparse.Namespace) -> int:
     driver = driver_named(args.protocol)
     terminal = driver.simulated(settings(args, driver))
     with ExitStack() as opened:
-        reports = [_line_as_json if args.json else _line_for_people]
-        sinks = [sys.stdout]
+        sinks: list[_Sink] = [(sys.stdout, _line_as_json if args.json else _line_for_people)]
         if args.log is not None:
-            reports.append(_line_as_json)
-            sinks.append(opened.enter_context(_appended(args.log)))
-        shell = Shell(terminal, port(args, driver), _reporter(sinks, reports), args.count)
+            sinks.append((opened.enter_context(_appended(args.log)), _line_as_json))
+        shell = Shell(terminal, port(args, driver), _reporter(sinks), args.count)
         for number in (signal.SIGINT, signal.SIGTERM):
             before = signal.signal(number, lambda *_: shell.stop())
             opened.callback(signal.signal, number, before)
         try:
             shell.run()
-        except OSError as error:
+        except LinkError as error:
             where = args.pty or args.tcp or args.serial or "pty"
-            raise UnreachableError("simulate.no_port", port=where, detail=error.strerror or error) from error
+            raise UnreachableError("simulate.no_port", port=where, detail=error.detail) from error
     return 0
 
 
@@ -141,10 +142,10 @@ def _appended(path: Path) -> TextIO:
         raise UnreachableError("simulate.no_log", path=path, detail=error.strerror) from error
 
 
-def _reporter(sinks: list[TextIO], lines: list[Callable[[Log], str]]) -> Callable[[Log], None]:
+def _reporter(sinks: list[_Sink]) -> Callable[[Log], None]:
     def report(entry: Log) -> None:
-        for sink, line in zip(sinks, lines, strict=True):
-            print(line(entry), file=sink, flush=True)
+        for stream, line in sinks:
+            print(line(entry), file=stream, flush=True)
 
     return report
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from drivers.cards import mask
+from drivers.concert import KINDS
 from drivers.currencies import alpha
 from drivers.driver import Action, HangUp, Log, Scenario, Send, Simulation
 from drivers.framing_lrc import Byte, Control, Frame, LrcFramer, frame
@@ -164,7 +165,7 @@ class SimulatedConcert:
 
     def _start(self, now: float) -> None:
         asked = self._request
-        self._log("requested", kind=asked.kind)
+        self._log("requested", kind=KINDS.get(asked.kind, (None, asked.kind))[1])
         if not asked.moves_money:
             self._repeat_last(now)
             return

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-import serial
-
 from drivers.driver import Action, HangUp, LineDefaults, Log, Send, SimulatedTerminal
+from drivers.links.base import FAILED, GONE, LinkError, reason_of
+from drivers.links.serial import SerialLink, open_serial
+from drivers.links.tcp import listen, tune
 
 _CHUNK = 4096
 
@@ -28,7 +29,7 @@ class Port(Protocol):
     """Where the cashier's side connects."""
 
     def open(self, selector: selectors.BaseSelector) -> str:
-        """Be there; returns the address: `pty:PATH`, `tcp:HOST:PORT`, `serial:PATH`. Raises OSError."""
+        """Be there; returns the address: `pty:PATH`, `tcp:HOST:PORT`, `serial:PATH`. Raises LinkError."""
         ...
 
     def close(self, selector: selectors.BaseSelector) -> None:
@@ -45,7 +46,10 @@ class Port(Protocol):
 
 
 class PtyPort:
-    """A pseudo-terminal with a symbolic link to it. Without a link it is known by its own name."""
+    """A pseudo-terminal with a symbolic link to it. Without a link it is known by its own name.
+
+    Not drivers.links.pty: that one is a port for cashier applications and watches their settings; this one is a device.
+    """
 
     def __init__(self, link: Path | None) -> None:
         self._link = link
@@ -62,9 +66,7 @@ class PtyPort:
         selector.register(self._master, selectors.EVENT_READ)
         if self._link is None:
             return f"pty:{name}"
-        self._link.parent.mkdir(parents=True, exist_ok=True)
-        self._remove_link()
-        self._link.symlink_to(name)
+        self._place_link(self._link, name)
         return f"pty:{self._link}"
 
     def close(self, selector: selectors.BaseSelector) -> None:
@@ -88,9 +90,23 @@ class PtyPort:
         with contextlib.suppress(OSError):
             os.write(self._master, data)
 
+    def _place_link(self, link: Path, name: str) -> None:
+        if link.exists() and not link.is_symlink():
+            raise LinkError(FAILED, f"{link} exists and is no link; move it away")
+        beside = link.with_name(f"{link.name}.{os.getpid()}")
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            beside.symlink_to(name)
+            beside.replace(link)
+        except OSError as error:
+            raise LinkError(reason_of(error.errno), f"{link}: {error.strerror}") from error
+
     def _remove_link(self) -> None:
-        if self._link is not None and self._link.is_symlink():
-            self._link.unlink()
+        """Remove the link, unless another simulator has put its own there."""
+        if self._link is not None:
+            with contextlib.suppress(OSError):
+                if os.readlink(self._link) == os.ttyname(self._slave):
+                    self._link.unlink()
 
 
 class TcpPort:
@@ -106,8 +122,7 @@ class TcpPort:
     def open(self, selector: selectors.BaseSelector) -> str:
         """Listen. Port 0 becomes a free one, and stays the same afterwards."""
         self._selector = selector
-        self._listener = socket.create_server((self._host, self._port))
-        self._listener.setblocking(False)
+        self._listener = listen(f"{self._host}:{self._port}")
         self._port = self._listener.getsockname()[1]
         selector.register(self._listener, selectors.EVENT_READ)
         return f"tcp:{self._host}:{self._port}"
@@ -139,7 +154,7 @@ class TcpPort:
         """Bytes to the connection, if there is one."""
         if self._peer is not None:
             with contextlib.suppress(OSError):
-                self._peer.sendall(data)
+                self._peer.send(data)
 
     def _accept(self) -> None:
         if self._listener is None or self._selector is None:
@@ -149,8 +164,7 @@ class TcpPort:
         except OSError:
             return
         self._drop_peer()
-        peer.setblocking(False)
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        tune(peer)
         self._peer = peer
         self._selector.register(peer, selectors.EVENT_READ)
 
@@ -167,33 +181,41 @@ class SerialPort:
     def __init__(self, path: str, line: LineDefaults) -> None:
         self._path = path
         self._line = line
-        self._port: serial.Serial | None = None
+        self._link: SerialLink | None = None
 
     def open(self, selector: selectors.BaseSelector) -> str:
         """Open with the protocol's usual line settings."""
         line = self._line
-        self._port = serial.Serial(
-            self._path, line.baudrate, line.bytesize, line.parity, line.stopbits, timeout=0, write_timeout=1
-        )
-        selector.register(self._port, selectors.EVENT_READ)
+        self._link = open_serial(self._path, line.baudrate, line.bytesize, line.parity, line.stopbits)
+        selector.register(self._link, selectors.EVENT_READ)
         return f"serial:{self._path}"
 
     def close(self, selector: selectors.BaseSelector) -> None:
         """Let the port go."""
-        if self._port is not None:
-            selector.unregister(self._port)
-            self._port.close()
-            self._port = None
+        if self._link is not None:
+            selector.unregister(self._link)
+            self._link.close()
+            self._link = None
 
     def read(self) -> bytes:
-        """Bytes that have come. Raises OSError when the port is gone."""
-        return b"" if self._port is None else self._port.read(_CHUNK)
+        """Bytes that have come. Raises LinkError when the port is gone."""
+        if self._link is None:
+            return b""
+        try:
+            data = os.read(self._link.fileno(), _CHUNK)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise LinkError(GONE, f"{self._path}: {error.strerror}") from error
+        if not data:
+            raise LinkError(GONE, f"{self._path} was unplugged")
+        return data
 
     def write(self, data: bytes) -> None:
         """Bytes out."""
-        if self._port is not None:
-            with contextlib.suppress(serial.SerialTimeoutException):
-                self._port.write(data)
+        if self._link is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._link.fileno(), data)
 
 
 class Shell:
@@ -221,7 +243,7 @@ class Shell:
             os.write(self._wake, b"\0")
 
     def run(self) -> None:
-        """Serve until stopped; leaves no port and no link behind. Raises OSError when the port can't be had."""
+        """Serve until stopped; leaves no port and no link behind. Raises LinkError when the port can't be had."""
         self._selector.register(self._waker, selectors.EVENT_READ)
         try:
             self._open()

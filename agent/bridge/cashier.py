@@ -1,0 +1,265 @@
+"""The cashier application's side of a line: a pty, a TCP port, a serial port, or nobody.
+
+All four offer: `send`, `backlog`, `listen`, `state` (open | closed | none), `close`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from agent.bridge.dialed import Dialed
+from agent.bridge.loop import EDGE, IN, OUT
+from agent.bridge.stream import CHUNK, Stream
+from drivers.links.pty import PtyPort
+from drivers.links.tcp import TcpLink, listen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.bridge.line import Line
+    from agent.bridge.loop import Loop
+    from agent.bridge.opener import Opener
+    from drivers.links.base import LinkError
+
+_PACKET_FLUSHED = 1 | 2
+_PACKET_SETTINGS = 64
+
+
+class PtyCashier:
+    """A virtual port. The master is watched edge-triggered: a port that nobody has open hangs up for ever."""
+
+    __slots__ = ("_bytes", "_flushed", "_line", "_listening", "_loop", "_opened", "_out", "_port", "_touched", "fd")
+
+    def __init__(self, loop: Loop, line: Line, link: str) -> None:
+        self._loop = loop
+        self._line = line
+        self._port = PtyPort(link)
+        self.fd = self._port.fileno()
+        self._out = bytearray()
+        self._opened = self._touched = self._flushed = False
+        self._bytes = 0
+        self._listening = True
+        self._port.refresh()
+        loop.add(self.fd, IN | EDGE, self._handle)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait for the application to read."""
+        return len(self._out)
+
+    @property
+    def state(self) -> str:
+        """Whether an application has the port open."""
+        return "open" if self._opened or self._port.is_open() else "closed"
+
+    def send(self, data: bytes) -> None:
+        """Write; what nobody is there to read is not kept for the next one, as on a real port."""
+        if not self._opened and not self._port.is_open():
+            return
+        if self._out:
+            self._out += data
+            return
+        try:
+            written = os.write(self.fd, data)
+        except BlockingIOError:
+            written = 0
+        if written < len(data):
+            self._out += data[written:]
+            self._loop.change(self.fd, IN | OUT | EDGE)
+
+    def listen(self, on: bool) -> None:
+        """Whether to take in more."""
+        if on and not self._listening:
+            self._listening = True
+            self._read()
+        self._listening = on
+
+    def close(self) -> None:
+        """End the port."""
+        self._loop.remove(self.fd)
+        self._port.close()
+
+    def _handle(self, events: int) -> None:
+        if events & OUT:
+            self._flush()
+        self._read()
+        if events & select.EPOLLHUP and not self._port.is_open():
+            self._closed()
+
+    def _read(self) -> None:
+        while self._listening:
+            try:
+                data = os.read(self.fd, CHUNK)
+            except OSError:  # nothing more for now, or nobody has it open
+                return
+            if data[0]:
+                self._noticed(data[0])
+            else:
+                self._note_open()
+                self._bytes += len(data) - 1
+                self._line.from_cashier(data[1:])
+
+    def _noticed(self, flags: int) -> None:
+        """The application flushed its input, or asked for other settings."""
+        if flags & _PACKET_SETTINGS:
+            baudrate = self._port.take_baudrate()
+            if baudrate is not None:
+                self._touched = True
+                self._line.cashier_baudrate(baudrate)
+        if flags & _PACKET_FLUSHED and self._port.is_open():
+            self._flushed = True
+        if self._touched or self._flushed:
+            self._note_open()
+
+    def _note_open(self) -> None:
+        if not self._opened and self._port.is_open():
+            self._opened = True
+            self._line.cashier_opened()
+
+    def _closed(self) -> None:
+        # An application that configures the port and leaves at once, without the flush that follows a good
+        # configuration and without a byte, was refused its settings.
+        refused = self._touched and not self._flushed and self._bytes == 0
+        was_open = self._opened
+        self._opened = self._touched = self._flushed = False
+        self._bytes = 0
+        self._out.clear()
+        self._port.refresh()
+        if was_open:
+            self._line.cashier_closed()
+        if refused:
+            self._line.cashier_refused()
+
+    def _flush(self) -> None:
+        if self._out:
+            try:
+                del self._out[: os.write(self.fd, self._out)]
+            except BlockingIOError:
+                return
+        if not self._out:
+            self._loop.change(self.fd, IN | EDGE)
+
+
+class TcpCashier:
+    """A TCP port; one application at a time, a second one is turned away."""
+
+    __slots__ = ("_client", "_line", "_listener", "_loop", "_stream")
+
+    def __init__(self, loop: Loop, line: Line, address: str) -> None:
+        self._loop = loop
+        self._line = line
+        self._listener = listen(address)
+        self._client: TcpLink | None = None
+        self._stream: Stream | None = None
+        loop.add(self._listener.fileno(), IN, self._accept)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait for the application to read."""
+        return self._stream.backlog if self._stream else 0
+
+    @property
+    def state(self) -> str:
+        """Whether an application is connected."""
+        return "open" if self._stream else "closed"
+
+    def send(self, data: bytes) -> None:
+        """Write, when somebody is there."""
+        if self._stream:
+            self._stream.send(data)
+
+    def listen(self, on: bool) -> None:
+        """Whether to take in more."""
+        if self._stream:
+            self._stream.listen(on)
+
+    def close(self) -> None:
+        """End the port."""
+        self._drop()
+        self._loop.remove(self._listener.fileno())
+        self._listener.close()
+
+    def _accept(self, _events: int) -> None:
+        try:
+            connection, peer = self._listener.accept()
+        except OSError:
+            return  # it gave up while it waited
+        if self._stream is not None:
+            connection.close()
+            self._line.second_cashier(f"{peer[0]}:{peer[1]}")
+            return
+        self._client = TcpLink(connection)
+        self._stream = Stream(self._loop, connection.fileno(), self._line.from_cashier, self._gone)
+        self._line.cashier_opened()
+
+    def _gone(self, _detail: str) -> None:
+        self._drop()
+        self._line.cashier_closed()
+
+    def _drop(self) -> None:
+        if self._stream:
+            self._stream.stop()
+            self._stream = None
+        if self._client:
+            self._client.close()
+            self._client = None
+
+
+class SerialCashier:
+    """A serial port towards the cashier application, itself perhaps away for a while."""
+
+    __slots__ = ("_dialed", "_line")
+
+    def __init__(self, loop: Loop, opener: Opener, line: Line, settings: dict[str, Any], address: str) -> None:
+        self._line = line
+        self._dialed = Dialed(loop, opener, settings, address, line.from_cashier, self._changed)
+        self._dialed.start()
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to go out."""
+        return self._dialed.stream.backlog if self._dialed.stream else 0
+
+    @property
+    def state(self) -> str:
+        """Whether the port is open."""
+        return "open" if self._dialed.stream else "closed"
+
+    def send(self, data: bytes) -> None:
+        """Write, when the port is there."""
+        if self._dialed.stream:
+            self._dialed.stream.send(data)
+
+    def listen(self, on: bool) -> None:
+        """Whether to take in more."""
+        if self._dialed.stream:
+            self._dialed.stream.listen(on)
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._dialed.close()
+
+    def _changed(self, up: bool, error: LinkError | None) -> None:
+        if up:
+            self._line.cashier_opened()
+        else:
+            self._line.cashier_closed(error.detail if error else None)
+
+
+class NoCashier:
+    """Listen only: what the terminal says is recorded, and passed to nobody."""
+
+    __slots__ = ()
+    backlog = 0
+    state = "none"
+
+    def send(self, data: bytes) -> None:
+        """Nobody is there."""
+
+    def listen(self, on: bool) -> None:
+        """Nobody is there."""
+
+    def close(self) -> None:
+        """Nobody is there."""

@@ -1,0 +1,119 @@
+"""A device that is opened again and again until it is there: a terminal, or a serial port towards the cashier."""
+
+from __future__ import annotations
+
+from agent.bridge.stream import Stream
+from drivers.links.base import GONE, LinkError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from agent.bridge.loop import Loop
+    from agent.bridge.opener import Opener
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+
+
+class Dialed:
+    """Opened by its configured address, each time anew: a stable name finds the device wherever it was plugged in.
+
+    `on_change(up, error)` is called when it came, when it went, and when the reason why it is away changes.
+    """
+
+    __slots__ = (
+        "_loop",
+        "_on_change",
+        "_on_data",
+        "_opener",
+        "_pause",
+        "_settings",
+        "_stopped",
+        "address",
+        "error",
+        "link",
+        "opened",
+        "stream",
+    )
+
+    def __init__(
+        self,
+        loop: Loop,
+        opener: Opener,
+        settings: dict[str, Any],
+        address: str,
+        on_data: Callable[[bytes], None],
+        on_change: Callable[[bool, LinkError | None], None],
+    ) -> None:
+        self._loop = loop
+        self._opener = opener
+        self._settings = settings
+        self._on_data = on_data
+        self._on_change = on_change
+        self._pause = FIRST_PAUSE_S
+        self._stopped = False
+        self.address = address
+        self.link: Any = None
+        self.stream: Stream | None = None
+        self.error: LinkError | None = None
+        self.opened = 0
+
+    def start(self) -> None:
+        """Begin to try."""
+        if not self._stopped:
+            self._opener.open(self._settings, self.address, self._result)
+
+    def close(self) -> None:
+        """Give it up."""
+        self._stopped = True
+        self._drop()
+
+    def set_baudrate(self, baudrate: int) -> str | None:
+        """Follow the cashier application's speed; returns why not, where the device can't. TCP has no speed."""
+        if self._settings["baudrate"] == baudrate or not self.address.startswith("serial:"):
+            return None
+        if self.link is not None:
+            try:
+                self.link.set_baudrate(baudrate)
+            except LinkError as error:
+                return error.detail
+        self._settings["baudrate"] = baudrate
+        return None
+
+    def _result(self, result: Any) -> None:
+        if self._stopped:
+            if not isinstance(result, LinkError):
+                result.close()
+            return
+        if isinstance(result, LinkError):
+            known = self.error.reason if self.error else None
+            self.error = result
+            if result.reason != known:
+                self._on_change(False, result)
+            self._later()
+            return
+        self.link, self.error = result, None
+        self.stream = Stream(self._loop, result.fileno(), self._on_data, self._gone)
+        self._pause = FIRST_PAUSE_S
+        self.opened += 1
+        self._on_change(True, None)
+
+    def _gone(self, detail: str) -> None:
+        self._drop()
+        self.error = LinkError(GONE, f"{self.address}: {detail}")
+        self._on_change(False, self.error)
+        self._later()
+
+    def _drop(self) -> None:
+        if self.stream is not None:
+            self.stream.stop()
+            self.stream = None
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+
+    def _later(self) -> None:
+        self._loop.later(self._pause, self.start)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE_S)

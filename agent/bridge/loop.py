@@ -1,0 +1,64 @@
+"""The selector loop: descriptors and timers, nothing else. Each turn handles what is ready, then flushes the taps."""
+
+from __future__ import annotations
+
+import heapq
+import select
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+IN = select.EPOLLIN
+OUT = select.EPOLLOUT
+EDGE = select.EPOLLET
+
+
+class Loop:
+    """Calls handlers until stopped."""
+
+    __slots__ = ("_count", "_epoll", "_handlers", "_timers", "after_turn", "running")
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self.after_turn: Callable[[], None] = _nothing
+        self.running = True
+
+    def add(self, descriptor: int, events: int, handler: Callable[[int], None]) -> None:
+        """Watch a descriptor."""
+        self._epoll.register(descriptor, events)
+        self._handlers[descriptor] = handler
+
+    def change(self, descriptor: int, events: int) -> None:
+        """Watch it for something else."""
+        self._epoll.modify(descriptor, events)
+
+    def remove(self, descriptor: int) -> None:
+        """Watch it no more. Call this before the descriptor is closed."""
+        if self._handlers.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call once, after that time."""
+        self._count += 1
+        heapq.heappush(self._timers, (time.monotonic() + seconds, self._count, call))
+
+    def run(self) -> None:
+        """Until `running` is false."""
+        poll, handlers, timers = self._epoll.poll, self._handlers, self._timers
+        while self.running:
+            for descriptor, events in poll(max(0.0, timers[0][0] - time.monotonic()) if timers else -1):
+                handler = handlers.get(descriptor)
+                if handler is not None:  # an earlier handler of this turn may have removed it
+                    handler(events)
+            while timers and timers[0][0] <= time.monotonic():
+                heapq.heappop(timers)[2]()
+            self.after_turn()
+
+
+def _nothing() -> None:
+    return

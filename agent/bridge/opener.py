@@ -1,0 +1,61 @@
+"""Opens devices in a thread, because an open may take long (a name look-up, a device that hangs), and reports back."""
+
+from __future__ import annotations
+
+import _thread
+import os
+
+from agent.bridge.loop import IN
+from drivers.links.base import FAILED, LinkError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from agent.bridge.loop import Loop
+
+
+class Opener:
+    """One for the whole bridge. `done` calls run in the loop's thread."""
+
+    __slots__ = ("_event", "_results")
+
+    def __init__(self, loop: Loop) -> None:
+        self._results: list[tuple[Callable[[Any], None], Any]] = []
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        loop.add(self._event, IN, self._deliver)
+
+    def open(self, settings: dict[str, Any], address: str, done: Callable[[Any], None]) -> None:
+        """Open `serial:PATH` or `tcp:HOST:PORT`; `done` gets a link or a LinkError."""
+        _thread.start_new_thread(self._work, (settings, address, done))
+
+    def _work(self, settings: dict[str, Any], address: str, done: Callable[[Any], None]) -> None:
+        result: Any
+        try:
+            result = open_link(settings, address)
+        except LinkError as error:
+            result = error
+        except Exception as error:  # noqa: BLE001 (top of thread: the loop must hear of it, or it waits for ever)
+            result = LinkError(FAILED, f"{address}: {error!r}")
+        self._results.append((done, result))
+        os.eventfd_write(self._event, 1)
+
+    def _deliver(self, _events: int) -> None:
+        os.eventfd_read(self._event)
+        while self._results:
+            done, result = self._results.pop(0)
+            done(result)
+
+
+def open_link(settings: dict[str, Any], address: str) -> Any:
+    """The link of an address. Raises LinkError."""
+    scheme, _, rest = address.partition(":")
+    if scheme == "tcp":
+        from drivers.links.tcp import open_tcp
+
+        return open_tcp(rest)
+    from drivers.links.serial import open_serial
+
+    names = ("baudrate", "bytesize", "parity", "stopbits", "flow")
+    return open_serial(rest, **{name: settings[name] for name in names})

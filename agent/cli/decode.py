@@ -1,0 +1,108 @@
+"""`tillwatch decode`: what a driver makes of hexadecimal bytes or of a recorded log.
+
+With --json an object a line, as the contract says; without it a line a frame for people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent import tlog
+from agent.cli import add_json
+from agent.cli.protocols import driver_named, framing_named
+from agent.errors import UsageError
+from agent.money import show_amount
+from agent.playback import Seen, observe
+from drivers.driver import Framing
+from drivers.observations import Checksum, Direction, Noise, Observation, as_dict
+
+_BETWEEN = re.compile(r"[\s:,-]|0[xX]")
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
+_ARROWS = {Direction.CASHIER: "cashier  >", Direction.TERMINAL: "terminal <"}
+_CHECKS = {Checksum.OK: "ok", Checksum.BAD: "BAD", Checksum.NONE: "-"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE.tlog")
+    parser.add_argument("--protocol", metavar="NAME")
+    parser.add_argument("--direction", choices=[str(d) for d in Direction], default=str(Direction.TERMINAL))
+    parser.add_argument("--framing", choices=[str(framing) for framing in Framing])
+    parser.add_argument("--hex", nargs="+", action="extend", metavar="HEX")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what the bytes mean; 1 when they mean nothing at all."""
+    understood = False
+    for seen in _seen(args):
+        print(line_for_program(seen.observation) if args.json else lines_for_people(seen, timed=bool(args.file)))
+        understood = understood or not isinstance(seen.observation, Noise)
+    return 0 if understood else 1
+
+
+def line_for_program(observation: Observation) -> str:
+    """The observation as one line of JSON."""
+    return json.dumps(as_dict(observation), ensure_ascii=False)
+
+
+def lines_for_people(seen: Seen, timed: bool) -> str:
+    """The observation as a protocol analyser shows it; receipt text below it."""
+    observation = seen.observation
+    shown = as_dict(observation)
+    fields = dict(shown["fields"]) if isinstance(shown["fields"], dict) else {}
+    time = f"{seen.at:>12.6f}  " if timed else ""
+    told = " ".join(_told(fields))
+    check = _CHECKS[observation.checksum]
+    head = f"{time}{_ARROWS[observation.direction]}  {shown['kind']!s:<10}  {check:<4}  {told}".rstrip()
+    return "\n".join([_printable(head), *(f"{'':>12}| {_printable(text)}" for text in observation.text)])
+
+
+def _told(fields: dict[str, object]) -> Iterator[str]:
+    """The fields as words: what is said first, then name=value; the amount as people write it."""
+    if message := fields.pop("message", None):
+        yield f'"{message}"'
+    currency = fields.pop("currency", None)
+    for name, value in fields.items():
+        if name == "amount" and isinstance(value, int):
+            yield f"amount={show_amount(value, str(currency) if currency else None)}"
+        elif name == "card" and isinstance(value, dict):
+            yield f"card={value['masked']}" + (f" ({value['scheme']})" if value["scheme"] else "")
+        elif isinstance(value, bool):
+            yield f"{name}={'yes' if value else 'no'}"
+        else:
+            text = str(value)
+            yield f"{name}={text}" if " " not in text else f'{name}="{text}"'
+
+
+def _printable(text: str) -> str:
+    """What a terminal sends must not steer the screen of who reads it."""
+    return "".join(char if char.isprintable() else "·" for char in text)
+
+
+def _seen(args: argparse.Namespace) -> Iterator[Seen]:
+    if bool(args.hex) == bool(args.file):
+        raise UsageError("decode.one_input")
+    if args.file:
+        log = tlog.read(args.file)
+        driver = driver_named(args.protocol or log.header.protocol)
+        return observe(log.records, driver, framing_named(driver, args.framing or log.header.framing))
+    if not args.protocol:
+        raise UsageError("decode.no_protocol")
+    driver = driver_named(args.protocol)
+    direction = Direction(args.direction)
+    sent = [tlog.Sent(0.0, direction, _bytes(text)) for text in args.hex]
+    return observe(sent, driver, framing_named(driver, args.framing or Framing.AUTO))
+
+
+def _bytes(text: str) -> bytes:
+    """The bytes of a hexadecimal text; blanks, colons, commas, dashes and 0x may stand between them."""
+    digits = _BETWEEN.sub("", text)
+    if not _HEX.fullmatch(digits):
+        shown = text if len(text) <= 40 else text[:39] + "…"
+        raise UsageError("decode.bad_hex", found=shown)
+    return bytes.fromhex(digits)

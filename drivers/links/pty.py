@@ -1,0 +1,102 @@
+"""Virtual ports for cashier applications: a pty behind a stable link.
+
+A pty carries no parity and no 7-bit characters, and has no modem lines. The kernel takes these out of what an
+application asks for, and the C library then answers EINVAL, but only when nothing else of the request had an effect.
+So the port always shows a speed that no application asks for (50 baud): every request changes at least that, and an
+application that opens the port as 7E1 or 8E1 works. The speed it asked for is read first, and kept here.
+
+The master is told of each change at once: packet mode with EXTPROC (tty_ioctl(4), TIOCPKT).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import select
+import struct
+import termios
+
+from drivers.links.base import DENIED, FAILED, LinkError, reason_of
+
+_IFLAG, _OFLAG, _CFLAG, _LFLAG, _ISPEED, _OSPEED, _CC = range(7)
+_EXTPROC = 0o200000
+_NO_SPEED = termios.B50
+_SPEEDS = {getattr(termios, n): int(n[1:]) for n in dir(termios) if n[0] == "B" and n[1:].isdigit()}
+
+
+class PtyPort:
+    """The master's side. Reads begin with one byte of packet mode: 0 before data, else flags of what happened."""
+
+    __slots__ = ("_link", "_master", "_poll", "_slave_name")
+
+    def __init__(self, link: str) -> None:
+        self._link = link
+        self._master, slave = pty.openpty()
+        os.set_blocking(self._master, False)
+        self._slave_name = os.ttyname(slave)
+        os.chmod(self._slave_name, 0o660)
+        fcntl.ioctl(self._master, termios.TIOCPKT, struct.pack("i", 1))
+        _make_fresh(slave)
+        os.close(slave)  # held open, it would hide when the application closes its end
+        self._poll = select.poll()
+        self._poll.register(self._master, 0)
+        self._place_link()
+
+    def fileno(self) -> int:
+        """The master's descriptor, non-blocking."""
+        return self._master
+
+    def is_open(self) -> bool:
+        """Whether an application has the port open now."""
+        return not any(events & select.POLLHUP for _, events in self._poll.poll(0))
+
+    def take_baudrate(self) -> int | None:
+        """The speed that the application has asked for since the last call; None when it asked for nothing new."""
+        settings = termios.tcgetattr(self._master)
+        asked = settings[_OSPEED]
+        if asked == _NO_SPEED:
+            return None
+        settings[_ISPEED] = settings[_OSPEED] = _NO_SPEED
+        termios.tcsetattr(self._master, termios.TCSANOW, settings)
+        return _SPEEDS.get(asked)
+
+    def refresh(self) -> None:
+        """Make the port as new for the next application: nothing left to read, raw, its settings untouched."""
+        termios.tcflush(self._master, termios.TCIOFLUSH)
+        _make_fresh(self._master)
+
+    def close(self) -> None:
+        """End the port; its link goes when it is still ours."""
+        with contextlib.suppress(OSError):  # gone already, or no link any more
+            if os.readlink(self._link) == self._slave_name:
+                os.unlink(self._link)
+        os.close(self._master)
+
+    def _place_link(self) -> None:
+        beside = f"{self._link}.{os.getpid()}"
+        try:
+            if os.path.lexists(self._link) and not os.path.islink(self._link):
+                raise LinkError(FAILED, f"{self._link} exists and is no link; move it away")
+            os.makedirs(os.path.dirname(self._link), mode=0o750, exist_ok=True)
+            os.symlink(self._slave_name, beside)
+            os.replace(beside, self._link)
+        except OSError as error:
+            os.close(self._master)
+            reason = reason_of(error.errno)
+            detail = f"{self._link}: {error.strerror}"
+            raise LinkError(reason if reason == DENIED else FAILED, detail) from error
+        except LinkError:
+            os.close(self._master)
+            raise
+
+
+def _make_fresh(descriptor: int) -> None:
+    settings = termios.tcgetattr(descriptor)
+    settings[_IFLAG] = settings[_OFLAG] = 0
+    settings[_CFLAG] = termios.CS8 | termios.CREAD | termios.CLOCAL
+    settings[_LFLAG] = _EXTPROC
+    settings[_ISPEED] = settings[_OSPEED] = _NO_SPEED
+    settings[_CC][termios.VMIN], settings[_CC][termios.VTIME] = 1, 0
+    termios.tcsetattr(descriptor, termios.TCSANOW, settings)

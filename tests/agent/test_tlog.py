@@ -1,0 +1,163 @@
+"""The .tlog format: what is written reads back, card numbers masked; what is no log is refused by file and line."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import tlog
+from agent.errors import TillwatchError, UnreachableError, UsageError
+from agent.playback import observe
+from agent.tlog import Event, Happened, Header, Sent, Writer
+from drivers import registry
+from drivers.driver import Framing
+from drivers.framing_lrc import frame
+from drivers.observations import Answer, Direction, Noise
+from tests.drivers.pans import PANS
+
+CASHIER, TERMINAL = Direction.CASHIER, Direction.TERMINAL
+CONCERT = registry.get("concert")
+HEADER = Header(protocol="concert", framing=Framing.SERIAL, device="bench", notes=("one", "two"))
+PAN = "4975541234514970"
+
+
+def answer(pan: str = PAN) -> bytes:
+    return frame(f"070000012341{pan:<55}978A123456   ".encode())
+
+
+def written(*records: tuple[float, Direction, bytes] | tuple[float, Event]) -> str:
+    stream = io.StringIO()
+    writer = Writer(stream, HEADER, CONCERT)
+    for record in records:
+        if len(record) == 3:
+            writer.sent(*record)
+        else:
+            writer.happened(*record)
+    writer.close()
+    return stream.getvalue()
+
+
+def test_what_is_written_reads_back() -> None:
+    log = tlog.parse(
+        written((0.0, CASHIER, b"\x05"), (0.0043121, TERMINAL, b"\x06"), (1.5, Event.PORT_CLOSED)), "a.tlog"
+    )
+    assert log.header == HEADER
+    assert log.records == (
+        Sent(0.0, CASHIER, b"\x05"),
+        Sent(0.004312, TERMINAL, b"\x06"),
+        Happened(1.5, Event.PORT_CLOSED),
+    )
+
+
+def test_the_file_is_for_people_too() -> None:
+    assert written((0.0, CASHIER, b"\x05")).splitlines() == [
+        "# tillwatch log 1",
+        "# Protocol: concert",
+        "# Framing: serial",
+        "# Device: bench",
+        "# Notes: one",
+        "# Notes: two",
+        "",
+        "+0.000000 > 05",
+    ]
+
+
+def test_a_frame_is_written_when_it_is_whole_and_masked() -> None:
+    sent = answer()
+    text = written((1.0, TERMINAL, sent[:30]), (1.1, TERMINAL, sent[30:]))
+    (record,) = tlog.parse(text, "").records
+    assert isinstance(record, Sent)
+    assert (record.at, len(record.data)) == (1.1, len(sent))
+    assert PAN.encode() not in record.data
+    (seen,) = observe([record], CONCERT, Framing.SERIAL)
+    assert isinstance(seen.observation, Answer)
+    assert seen.observation.facts.card is not None
+    assert seen.observation.facts.card.masked == "497554******4970"
+
+
+@given(PANS, st.lists(st.integers(0, 200), max_size=6), st.binary(max_size=6), st.booleans())
+def test_no_cut_and_no_noise_lets_a_card_number_through(pan: str, cuts: list[int], noise: bytes, broken: bool) -> None:
+    line = noise + answer(pan)[: -1 if broken else None] + (b"\x7f" if broken else b"") + pan.encode()
+    places = [0, *sorted(min(cut, len(line)) for cut in cuts), len(line)]
+    chunks = [line[a:b] for a, b in zip(places, places[1:], strict=False)]
+    text = written(*((float(n) / 10, TERMINAL, chunk) for n, chunk in enumerate(chunks)))
+    data = b"".join(record.data for record in tlog.parse(text, "").records if isinstance(record, Sent))
+    assert pan.encode() not in data
+    assert pan[6:-4].encode() not in data
+
+
+def test_bytes_outside_of_frames_are_counted_only() -> None:
+    text = written((0.0, TERMINAL, PAN.encode()), (0.5, TERMINAL, b"\x05"))
+    assert "+0.500000 < ~ 16" in text
+    seen = [each.observation for each in observe(tlog.parse(text, "").records, CONCERT, Framing.SERIAL)]
+    assert seen[0] == Noise(direction=TERMINAL, length=16, reason="no frame")
+
+
+def test_a_frame_that_stops_is_left_out_after_the_gap() -> None:
+    text = written((0.0, TERMINAL, answer()[:40]), (3.0, TERMINAL, b"\x05"))
+    assert text.splitlines()[-2:] == ["+3.000000 < ~ 40", "+3.000000 < 05"]
+
+
+def test_a_cut_line_ends_a_frame() -> None:
+    text = written((0.0, TERMINAL, answer()[:40]), (0.1, Event.UNPLUGGED))
+    assert text.splitlines()[-2:] == ["+0.100000 < ~ 40", "+0.100000 ! unplugged"]
+
+
+def test_a_recorder_s_clock_never_runs_back() -> None:
+    text = written((2.0, CASHIER, b"\x05"), (1.0, TERMINAL, b"\x06"))
+    assert [record.at for record in tlog.parse(text, "").records] == [2.0, 2.0]
+
+
+GOOD = "# tillwatch log 1\n# Protocol: concert\n\n+0.5 > 05\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "key"),
+    [
+        ("", "a:1", "tlog.no_magic"),
+        ("\x00\x01binary", "a:1", "tlog.no_magic"),
+        ("# tillwatch log 2\n# Protocol: concert\n", "a:1", "tlog.no_magic"),
+        ("# tillwatch log 1\n\n+0.5 > 05\n", "a:1", "tlog.no_protocol"),
+        ("# tillwatch log 1\n# Protocol: concert\n# Colour: red\n", "a:3", "tlog.bad_header"),
+        ("# tillwatch log 1\n# Protocol: concert\n# Protocol: zvt\n", "a:3", "tlog.bad_header"),
+        ("# tillwatch log 1\n# Protocol: concert\n# Framing: bus\n", "a:1", "tlog.bad_framing"),
+        (GOOD + "0.6 > 05\n", "a:5", "tlog.bad_record"),
+        (GOOD + "+0.6 = 05\n", "a:5", "tlog.bad_record"),
+        (GOOD + "+0.6 >\n", "a:5", "tlog.bad_record"),
+        (GOOD + "# Notes: late\n", "a:5", "tlog.bad_record"),
+        (GOOD + "+0.4 > 05\n", "a:5", "tlog.time_back"),
+        (GOOD + "+0.6 > 5\n", "a:5", "tlog.bad_hex"),
+        (GOOD + "+0.6 > 0G\n", "a:5", "tlog.bad_hex"),
+        (GOOD + "+0.6 > ~ 0\n", "a:5", "tlog.bad_hex"),
+        (GOOD + "+0.6 > ~ 9999999\n", "a:5", "tlog.bad_hex"),
+        (GOOD + "+0.6 ! exploded\n", "a:5", "tlog.bad_event"),
+    ],
+)
+def test_what_is_no_log_is_refused_by_its_line(text: str, where: str, key: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        tlog.parse(text, "a")
+    assert caught.value.key == key
+    assert caught.value.values["where"] == where
+    assert where in str(caught.value)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        tlog.parse(GOOD + text, "a")
+    except UsageError as error:
+        assert "\n" not in str(error)
+
+
+def test_a_file_that_can_t_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError):
+        tlog.read(tmp_path / "none.tlog")
+    binary = tmp_path / "binary.tlog"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(TillwatchError) as caught:
+        tlog.read(binary)
+    assert caught.value.exit_code == 2
