@@ -215,7 +215,7 @@ class Writer:
         self._gap_s = driver.byte_gap_s
         self._heard: dict[Direction, float] = {}
         self._at = 0.0
-        self.records = 0
+        self.frames = 0  # lines with bytes of frames
         print("\n".join(header_lines(header)), file=stream)
 
     def sent(self, at: float, direction: Direction, data: bytes) -> None:
@@ -241,10 +241,13 @@ class Writer:
 
     def _put(self, at: float, direction: Direction, pieces: list[Piece]) -> None:
         for piece in pieces:
-            shown = f"~ {piece.length}" if isinstance(piece, LeftOut) else piece.hex(" ").upper()
+            if isinstance(piece, LeftOut):
+                shown = f"~ {piece.length}"
+            else:
+                shown = piece.hex(" ").upper()
+                self.frames += 1
             self._line(at, f"{_SIGNS[direction]} {shown}")
 
     def _line(self, at: float, text: str) -> None:
         self._at = max(self._at, at)
-        self.records += 1
         print(f"+{self._at:.6f} {text}", file=self._stream)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import cast
 
@@ -18,6 +17,8 @@ _GROUP = "tillwatch.drivers"
 @cache
 def names() -> tuple[str, ...]:
     """The names of all known protocols, sorted."""
+    from importlib.metadata import entry_points  # heavy, and an agent asks by name
+
     built_in = (module.name for module in pkgutil.iter_modules(drivers.__path__) if not module.ispkg)
     installed = (point.name for point in entry_points(group=_GROUP))
     return tuple(sorted({*(name for name in built_in if _built_in(name)), *installed}))
@@ -28,6 +29,8 @@ def get(name: str) -> Driver:
     """The driver of that name. Raises KeyError when there is none."""
     if driver := _built_in(name):
         return driver
+    from importlib.metadata import entry_points  # heavy, and the usual protocols are built in
+
     for point in entry_points(group=_GROUP, name=name):
         return cast(Driver, point.load().DRIVER)
     raise KeyError(name)

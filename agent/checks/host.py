@@ -84,16 +84,14 @@ def process_names(proc: Path = Path("/proc")) -> set[str]:
 
 def bridge_pid(run_dir: Path) -> int | None:
     """The process that listens on the bridge's socket; None when nobody does."""
-    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
-        with socket.socket(socket.AF_UNIX, kind) as probe:
-            try:
-                probe.settimeout(1.0)
-                probe.connect(str(run_dir / "bridge.sock"))
-                peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-                return int(struct.unpack("3i", peer)[0])
-            except OSError:
-                continue
-    return None
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.settimeout(1.0)
+            probe.connect(str(run_dir / "bridge.sock"))
+            peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        except OSError:
+            return None
+    return int(struct.unpack("3i", peer)[0])
 
 
 def lock_holder(path: Path, locks: Path = Path("/proc/locks")) -> int | None:

@@ -17,22 +17,30 @@ from agent.cli.protocols import driver_named, framing_named
 from agent.errors import UsageError
 from agent.money import show_amount
 from agent.playback import Seen, observe
+from agent.texts import Texts, language_of_environment
 from drivers.driver import Framing
 from drivers.observations import Checksum, Direction, Noise, Observation, as_dict
 
 _BETWEEN = re.compile(r"[\s:,-]|0[xX]")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 _ARROWS = {Direction.CASHIER: "cashier  >", Direction.TERMINAL: "terminal <"}
+_USUAL = (("final", True), ("at_once", False), ("complete", True))  # worth saying only when it is otherwise
 _CHECKS = {Checksum.OK: "ok", Checksum.BAD: "BAD", Checksum.NONE: "-"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE.tlog")
-    parser.add_argument("--protocol", metavar="NAME")
-    parser.add_argument("--direction", choices=[str(d) for d in Direction], default=str(Direction.TERMINAL))
-    parser.add_argument("--framing", choices=[str(framing) for framing in Framing])
-    parser.add_argument("--hex", nargs="+", action="extend", metavar="HEX")
+    say = Texts(language_of_environment()).say
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE.tlog", help=say("decode.help_file"))
+    parser.add_argument("--protocol", metavar="NAME", help=say("decode.help_protocol"))
+    parser.add_argument(
+        "--direction",
+        choices=[str(d) for d in Direction],
+        default=str(Direction.TERMINAL),
+        help=say("decode.help_direction"),
+    )
+    parser.add_argument("--framing", choices=[str(framing) for framing in Framing], help=say("decode.help_framing"))
+    parser.add_argument("--hex", nargs="+", action="extend", metavar="HEX", help=say("decode.help_hex"))
     add_json(parser)
 
 
@@ -67,6 +75,9 @@ def _told(fields: dict[str, object]) -> Iterator[str]:
     if message := fields.pop("message", None):
         yield f'"{message}"'
     currency = fields.pop("currency", None)
+    for name, usual in _USUAL:
+        if fields.get(name) is usual:
+            del fields[name]
     for name, value in fields.items():
         if name == "amount" and isinstance(value, int):
             yield f"amount={show_amount(value, str(currency) if currency else None)}"

@@ -27,10 +27,13 @@ _DECODER = "decoder"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
-    parser.add_argument("file", type=Path, metavar="FILE.tlog")
-    parser.add_argument("--to", required=True, metavar="decoder|HOST:PORT|PATH")
-    parser.add_argument("--side", choices=[str(side) for side in Direction], default=str(Direction.CASHIER))
-    parser.add_argument("--speed", type=_speed, default=1.0, metavar="FACTOR")
+    say = Texts(language_of_environment()).say
+    parser.add_argument("file", type=Path, metavar="FILE.tlog", help=say("tlog.help_file"))
+    parser.add_argument("--to", required=True, metavar="decoder|HOST:PORT|PATH", help=say("tlog.help_to"))
+    parser.add_argument(
+        "--side", choices=[str(side) for side in Direction], default=str(Direction.CASHIER), help=say("tlog.help_side")
+    )
+    parser.add_argument("--speed", type=_speed, default=1.0, metavar="FACTOR", help=say("tlog.help_speed"))
     add_json(parser)
 
 

@@ -20,6 +20,7 @@ from agent.cli import add_json
 from agent.cli.layout import columns
 from agent.cli.protocols import driver_named, framing_named, nearest
 from agent.errors import UnreachableError, UsageError
+from agent.texts import Texts, language_of_environment
 from drivers import registry
 from drivers.driver import Driver, Framing, Log, Scenario, Simulation
 from drivers.links.base import LinkError
@@ -33,25 +34,36 @@ _Sink = tuple[TextIO, Callable[[Log], str]]  # where the log goes, and how an en
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The verb's options. Times are seconds."""
+    say = Texts(language_of_environment()).say
     usual = Simulation()
     parser.add_argument("protocol", nargs="?", metavar="PROTOCOL")
-    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--list", action="store_true", help=say("simulate.help_list"))
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--pty", type=Path, metavar="LINK")
-    where.add_argument("--tcp", metavar="HOST:PORT")
-    where.add_argument("--serial", metavar="PATH")
-    parser.add_argument("--scenario", default="approve", metavar=",".join(Scenario))
-    parser.add_argument("--think", type=_seconds, default=usual.think_s, metavar="SECONDS")
-    parser.add_argument("--slow", type=_seconds, default=usual.slow_s, metavar="SECONDS")
-    parser.add_argument("--late", type=_seconds, default=usual.late_s, metavar="SECONDS")
-    parser.add_argument("--reboot", type=_seconds, default=usual.reboot_s, metavar="SECONDS")
-    parser.add_argument("--card", default=usual.card, metavar="NUMBER")
-    parser.add_argument("--currency", default=usual.currency)
-    parser.add_argument("--terminal-id", default=usual.terminal_id)
-    parser.add_argument("--framing", choices=[str(Framing.SERIAL), str(Framing.NONE)])
-    parser.add_argument("--seed", type=int, default=usual.seed)
-    parser.add_argument("--count", type=int, metavar="N")
-    parser.add_argument("--log", type=Path, metavar="FILE")
+    where.add_argument("--pty", type=Path, metavar="LINK", help=say("simulate.help_pty"))
+    where.add_argument("--tcp", metavar="HOST:PORT", help=say("simulate.help_tcp"))
+    where.add_argument("--serial", metavar="PATH", help=say("simulate.help_serial"))
+    parser.add_argument("--scenario", default="approve", metavar=",".join(Scenario), help=say("simulate.help_scenario"))
+    parser.add_argument(
+        "--think", type=_seconds, default=usual.think_s, metavar="SECONDS", help=say("simulate.help_think")
+    )
+    parser.add_argument(
+        "--slow", type=_seconds, default=usual.slow_s, metavar="SECONDS", help=say("simulate.help_slow")
+    )
+    parser.add_argument(
+        "--late", type=_seconds, default=usual.late_s, metavar="SECONDS", help=say("simulate.help_late")
+    )
+    parser.add_argument(
+        "--reboot", type=_seconds, default=usual.reboot_s, metavar="SECONDS", help=say("simulate.help_reboot")
+    )
+    parser.add_argument("--card", default=usual.card, metavar="NUMBER", help=say("simulate.help_card"))
+    parser.add_argument("--currency", default=usual.currency, help=say("simulate.help_currency"))
+    parser.add_argument("--terminal-id", default=usual.terminal_id, help=say("simulate.help_terminal_id"))
+    parser.add_argument(
+        "--framing", choices=[str(Framing.SERIAL), str(Framing.NONE)], help=say("simulate.help_framing")
+    )
+    parser.add_argument("--seed", type=int, default=usual.seed, help=say("simulate.help_seed"))
+    parser.add_argument("--count", type=int, metavar="N", help=say("simulate.help_count"))
+    parser.add_argument("--log", type=Path, metavar="FILE", help=say("simulate.help_log"))
     add_json(parser)
 
 

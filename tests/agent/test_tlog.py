@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -83,7 +85,7 @@ def test_a_frame_is_written_when_it_is_whole_and_masked() -> None:
 def test_no_cut_and_no_noise_lets_a_card_number_through(pan: str, cuts: list[int], noise: bytes, broken: bool) -> None:
     line = noise + answer(pan)[: -1 if broken else None] + (b"\x7f" if broken else b"") + pan.encode()
     places = [0, *sorted(min(cut, len(line)) for cut in cuts), len(line)]
-    chunks = [line[a:b] for a, b in zip(places, places[1:], strict=False)]
+    chunks = [line[a:b] for a, b in pairwise(places)]
     text = written(*((float(n) / 10, TERMINAL, chunk) for n, chunk in enumerate(chunks)))
     data = b"".join(record.data for record in tlog.parse(text, "").records if isinstance(record, Sent))
     assert pan.encode() not in data
@@ -147,10 +149,8 @@ def test_what_is_no_log_is_refused_by_its_line(text: str, where: str, key: str) 
 
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    try:
-        tlog.parse(GOOD + text, "a")
-    except UsageError as error:
-        assert "\n" not in str(error)
+    with contextlib.suppress(UsageError):
+        assert tlog.parse(GOOD + text, "a").records
 
 
 def test_a_file_that_can_t_be_read(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,6 +134,23 @@ def test_a_new_tcp_connection_takes_the_old_one_s_place() -> None:
         with socket.create_connection(address, timeout=10) as old, socket.create_connection(address, timeout=10) as new:
             pay_over(new)
             assert old.recv(1) == b""
+
+
+def test_a_payment_over_a_serial_port() -> None:
+    """A pty stands for the serial port: whoever has its master is at the other end of the cable."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    path = os.ttyname(slave)
+    try:
+        with simulator("--serial", path) as process:
+            assert line(process) == path
+            os.write(master, b"\x05")
+            assert os.read(master, 1) == b"\x06"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=10) == 0
+    finally:
+        os.close(slave)
+        os.close(master)
 
 
 def test_the_list_of_protocols(capsys: pytest.CaptureFixture[str]) -> None:

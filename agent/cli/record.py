@@ -1,0 +1,151 @@
+"""`tillwatch record`: writes what passes on a line into a .tlog file, card numbers masked, until Ctrl-C.
+
+It reads along at the running bridge; neither the payment nor the agent notices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from agent.bridge import wire
+from agent.cli import add_config
+from agent.cli.protocols import driver_named, nearest
+from agent.config import Config, Terminal, load
+from agent.errors import UnreachableError, UsageError
+from agent.tap import Gap, Message, Record, Tap
+from agent.texts import Texts, language_of_environment
+from agent.tlog import Event, Header, Writer
+from drivers.driver import Framing
+from drivers.observations import Direction
+
+_SENDERS = {
+    wire.CASHIER: Direction.CASHIER,
+    wire.QUERY: Direction.CASHIER,
+    wire.TERMINAL: Direction.TERMINAL,
+    wire.REPLY: Direction.TERMINAL,
+}
+_EVENTS = {
+    (wire.LINK, "up"): Event.PLUGGED,
+    (wire.LINK, "down"): Event.UNPLUGGED,
+    (wire.PORT, "opened"): Event.PORT_OPENED,
+    (wire.PORT, "closed"): Event.PORT_CLOSED,
+}
+_NAMES = {wire.LINK: "link", wire.PORT: "port"}  # of the word in such a record's JSON
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    say = Texts(language_of_environment()).say
+    parser.add_argument("name", metavar="TERMINAL", help=say("tlog.help_name"))
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.tlog", help=say("tlog.help_output"))
+    parser.add_argument("--seconds", type=float, metavar="N", help=say("tlog.help_seconds"))
+    add_config(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Record; 1 when nothing passed."""
+    config = load(args.config, secrets=False)
+    texts = Texts(config.agent.language)
+    terminal = _terminal(config, args.name)
+    tap = Tap.connect(config.agent.run_dir)
+    try:
+        with _created(args.output) as stream, _stop_requested() as stop:
+            writer = Writer(stream, _header(terminal), driver_named(terminal.protocol))
+            print(texts.say("tlog.recording", name=terminal.name, path=args.output), flush=True)
+            try:
+                _record(tap, terminal.name, writer, stop, args.seconds)
+            finally:
+                writer.close()
+    except OSError as error:
+        raise UnreachableError("tlog.unwritable", path=args.output, detail=error.strerror or error) from error
+    finally:
+        tap.close()
+    print(texts.say("tlog.recorded", frames=writer.frames, path=args.output))
+    return 0 if writer.frames else 1
+
+
+def _record(tap: Tap, name: str, writer: Writer, stop: int, seconds: float | None) -> None:
+    began = time.monotonic_ns()
+    end = None if seconds is None else time.monotonic() + seconds
+    tap.request("tap", **{"from": tap.hello.next})  # whatever passed since we connected, and all that follows
+    while True:
+        left = None if end is None else max(0.0, end - time.monotonic())
+        ready, _, _ = select.select([tap.fileno(), stop], [], [], left)
+        if tap.fileno() not in ready:
+            return
+        for message in tap.receive():
+            write(writer, message, name, began)
+
+
+def write(writer: Writer, message: Message, name: str, began_ns: int) -> None:
+    """Write what a message of the tap tells about the line of that name."""
+    if isinstance(message, Gap):
+        writer.happened((time.monotonic_ns() - began_ns) / 1e9, Event.MISSED)
+    if not isinstance(message, Record) or message.line != name:
+        return
+    at = max(0, message.mono_ns - began_ns) / 1e9
+    if sender := _SENDERS.get(message.kind):
+        writer.sent(at, sender, message.payload)
+    elif word := _NAMES.get(message.kind):
+        event = _EVENTS.get((message.kind, json.loads(message.payload)[word]))
+        if event is not None:
+            writer.happened(at, event)
+
+
+def _terminal(config: Config, name: str) -> Terminal:
+    known = {terminal.name: terminal for terminal in config.terminals}
+    if name not in known:
+        raise UsageError("tlog.no_terminal", name=name, nearest=nearest(name, known), known=", ".join(known))
+    return known[name]
+
+
+def _header(terminal: Terminal) -> Header:
+    line = f"{terminal.baudrate} {terminal.bytesize}{terminal.parity}{terminal.stopbits}"
+    return Header(
+        protocol=terminal.protocol,
+        framing=Framing(terminal.framing),
+        device=terminal.device.text,
+        settings=line if terminal.device.scheme == "serial" else None,
+        date=datetime.now().astimezone().isoformat(timespec="seconds"),
+    )
+
+
+@contextmanager
+def _created(path: Path) -> Iterator[TextIO]:
+    """A new file that only its owner may read: masked or not, it tells who paid what."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise UsageError("tlog.exists", path=path) from error
+    with open(descriptor, "w", encoding="utf-8") as stream:
+        yield stream
+
+
+@contextmanager
+def _stop_requested() -> Iterator[int]:
+    """A descriptor that becomes readable on SIGINT or SIGTERM."""
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+
+    def note(*_: object) -> None:
+        with suppress(OSError):
+            os.write(writable, b"\0")
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield readable
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(readable)
+        os.close(writable)
