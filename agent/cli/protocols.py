@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
 from collections.abc import Iterable
 
@@ -34,8 +33,3 @@ def nearest(found: str, known: Iterable[str]) -> str:
     """The known name that looks most like the found one."""
     names = list(known)
     return next(iter(difflib.get_close_matches(found, names, n=1, cutoff=0.0)), "-")
-
-
-def add_framing(parser: argparse.ArgumentParser, default: Framing) -> None:
-    """The option that says how messages are laid on the line."""
-    parser.add_argument("--framing", choices=[str(framing) for framing in Framing], default=str(default))

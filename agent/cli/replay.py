@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--side", choices=[str(side) for side in Direction], default=str(Direction.CASHIER), help=say("tlog.help_side")
     )
-    parser.add_argument("--speed", type=_speed, default=1.0, metavar="FACTOR", help=say("tlog.help_speed"))
+    parser.add_argument("--speed", type=speed, default=1.0, metavar="FACTOR", help=say("tlog.help_speed"))
     add_json(parser)
 
 
@@ -108,7 +108,8 @@ def _opened(target: str, driver: Driver) -> Iterator[Link]:
         link.close()
 
 
-def _speed(text: str) -> float:
+def speed(text: str) -> float:
+    """A factor. argparse shows the function's name when it refuses."""
     value = float(text)
     if not 0 <= value <= 1000:
         raise ValueError(text)

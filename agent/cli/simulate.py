@@ -44,16 +44,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--serial", metavar="PATH", help=say("simulate.help_serial"))
     parser.add_argument("--scenario", default="approve", metavar=",".join(Scenario), help=say("simulate.help_scenario"))
     parser.add_argument(
-        "--think", type=_seconds, default=usual.think_s, metavar="SECONDS", help=say("simulate.help_think")
+        "--think", type=seconds, default=usual.think_s, metavar="SECONDS", help=say("simulate.help_think")
     )
+    parser.add_argument("--slow", type=seconds, default=usual.slow_s, metavar="SECONDS", help=say("simulate.help_slow"))
+    parser.add_argument("--late", type=seconds, default=usual.late_s, metavar="SECONDS", help=say("simulate.help_late"))
     parser.add_argument(
-        "--slow", type=_seconds, default=usual.slow_s, metavar="SECONDS", help=say("simulate.help_slow")
-    )
-    parser.add_argument(
-        "--late", type=_seconds, default=usual.late_s, metavar="SECONDS", help=say("simulate.help_late")
-    )
-    parser.add_argument(
-        "--reboot", type=_seconds, default=usual.reboot_s, metavar="SECONDS", help=say("simulate.help_reboot")
+        "--reboot", type=seconds, default=usual.reboot_s, metavar="SECONDS", help=say("simulate.help_reboot")
     )
     parser.add_argument("--card", default=usual.card, metavar="NUMBER", help=say("simulate.help_card"))
     parser.add_argument("--currency", default=usual.currency, help=say("simulate.help_currency"))
@@ -140,7 +136,8 @@ def port(args: argparse.Namespace, driver: Driver) -> Port:
     return PtyPort(args.pty)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A time span. argparse shows the function's name when it refuses."""
     value = float(text)
     if not 0 <= value < 1e6:
         raise ValueError(text)
