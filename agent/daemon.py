@@ -11,6 +11,7 @@ from __future__ import annotations
 import selectors
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class Daemon:
         self._bridge_tries = self._disk_tries = 0
         self._bridge_due = self._prune_due = 0.0
         self._child = False
+        self._process: subprocess.Popen[bytes] | None = None  # the child that we started; a taken-over one is not ours
         self._publisher: Publisher | None = None
         self._engine = self._build_engine()
 
@@ -176,8 +178,7 @@ class Daemon:
             if tap is not None and tap.hello.child and tap.hello.digest != digest(settings["lines"]):
                 tap = self._replace_outdated(tap)
             if tap is None:
-                spawn_bridge(settings)
-                self._child = True
+                self._process = spawn_bridge(settings)
                 tap = Tap.connect(run_dir)
             hello = tap.hello
             self._child = hello.child
@@ -216,11 +217,18 @@ class Daemon:
             tap.close()
         if not alive:
             self._log.error("bridge.lost", child=self._child)
+            self._reap()
             try:
                 self._engine.bridge_lost(_now())
             except JournalError as error:
                 self._rebuild(error)
         self._bridge_due = time.monotonic()
+
+    def _reap(self) -> None:
+        """The child has ended: let the kernel forget it."""
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
 
     def _drop_tap(self) -> None:
         if self._tap is not None:
@@ -253,8 +261,8 @@ class Daemon:
     def _stop(self, control: ControlServer, wake: socket.socket) -> None:
         self._log.info("agent.stopping")
         self._drop_tap()
-        if self._child:
-            stop_bridge(self._config.agent.run_dir)
+        if self._child and stop_bridge(self._config.agent.run_dir):
+            self._reap()
         try:
             self._tell(EventType.AGENT_STOPPED)
         except JournalError as error:

@@ -12,6 +12,7 @@ import os
 import selectors
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import zip_longest
@@ -83,7 +84,8 @@ class Replay:
                 else:
                     yield from self._receive(record.at, self._scaled(pause), None)
                     yield from self._send(record)
-            yield from self._receive(before, _SETTLE_S, None)
+            with suppress(LinkError):  # nothing is expected any more: the other side may leave
+                yield from self._receive(before, _SETTLE_S, None)
             yield from self._noted(before, self._decoder.finish())
         finally:
             self._selector.close()

@@ -96,7 +96,9 @@ INTERMEDIATE: dict[int, tuple[Phase | None, str]] = {
     0x1C: (None, "approved, please take the goods"),
     0x1D: (None, "declined"),
 }
-_ACKNOWLEDGED, _WAIT = b"\x80\x00", "9C"
+_ACKNOWLEDGED = frozenset({b"\x80\x00", b"\x84\x00"})  # some terminals use the second one
+_WAIT = "9C"
+_ABORT_COMMAND, _LOG_OFF = b"\x06\xb0", b"\x06\x02"
 _STATUS_INFORMATION, _COMPLETION, _ABORT = b"\x04\x0f", b"\x06\x0f", b"\x06\x1e"
 _LAST_LINE = 0x81
 
@@ -164,7 +166,7 @@ class _Exchange:
 
     def message(self, direction: Direction, apdu: Apdu, checksum: Checksum) -> list[Observation]:
         """What a message means here."""
-        if apdu.control == _ACKNOWLEDGED or apdu.control[0] == 0x84:
+        if apdu.control in _ACKNOWLEDGED or apdu.control[0] == 0x84:
             return self._acknowledged(direction, apdu, checksum)
         if direction is Direction.CASHIER:
             return self._asked(apdu, checksum)
@@ -189,20 +191,25 @@ class _Exchange:
     def _asked(self, apdu: Apdu, checksum: Checksum) -> list[Observation]:
         kind, name, skipped = COMMANDS.get(apdu.control, (None, f"command {apdu.control.hex(' ').upper()}", 0))
         before = self.printed(complete=False)
-        if name != "abort command":  # it speaks of the command under way, and does not replace it
+        if apdu.control == _ABORT_COMMAND:  # it speaks of the command under way, and does not replace it
+            self._owed[Direction.CASHIER] = Acked.OTHER
+        else:
             self._begin(kind, apdu.control)
-        self._owed[Direction.CASHIER] = Acked.REQUEST
+            self._owed[Direction.CASHIER] = Acked.REQUEST
         facts = facts_of(bmps(apdu.body[skipped:])) if kind else Facts()
         asked = Request(direction=Direction.CASHIER, checksum=checksum, kind=kind, message=name, facts=facts)
         return [*before, asked]
 
     def _acknowledged(self, direction: Direction, apdu: Apdu, checksum: Checksum) -> list[Observation]:
         of = self._owed.pop(direction.opposite, Acked.OTHER)
-        positive = apdu.control == _ACKNOWLEDGED
+        positive = apdu.control in _ACKNOWLEDGED
         code = None if positive else f"{apdu.control[1]:02X}"
-        refused = direction is Direction.TERMINAL and of is Acked.REQUEST and not positive and code != _WAIT
-        if refused or of is Acked.END:
+        refused = of is Acked.REQUEST and not positive and code != _WAIT
+        over = of is Acked.END or (of is Acked.REQUEST and self._command == _LOG_OFF)
+        if refused or over:
             self.open = False
+        if self._kind is None and self._stated is None:
+            of = Acked.OTHER  # of a command that says nothing of a payment, as a registration: it delivers none
         meaning = codes.meaning("zvt", code)
         extra: tuple[tuple[str, str | int], ...] = (("message", "positive acknowledgement"),)
         if not positive:

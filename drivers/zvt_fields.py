@@ -136,7 +136,9 @@ def _card(value: bytes | None) -> MaskedCard | None:
     first = len(number) - len(number.lstrip("0123456789"))
     if set(number) <= set("0123456789E") and "E" in number and first < 6:
         # The terminal shows less than six leading digits: no more than that is known.
-        return MaskedCard(number.replace("E", "*"), scheme_of(number[:first]) if first else None)
+        shown, tail = number[:first], number[max(first, len(number) - 4) :].replace("E", "*")
+        masked = shown + "*" * (len(number) - first - len(tail)) + tail
+        return MaskedCard(masked, scheme_of(shown) if first else None)
     return mask(number)
 
 

@@ -18,6 +18,7 @@ from drivers.driver import Framing
 
 DLE, STX, ETX, ACK, NAK = 0x10, 0x02, 0x03, 0x06, 0x15
 MAX_APDU = 8192
+_MAX_FRAME = 2 * MAX_APDU + 6  # bytes of a serial frame up to its end mark, every byte doubled
 _POLYNOMIAL = 0x8408
 
 
@@ -104,10 +105,10 @@ def split_apdu(data: bytes) -> tuple[bytes, bytes] | None:
 class SerialFramer:
     """Cuts one direction of a serial line into tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, stray: int = 0) -> None:
         self._buffer = bytearray()
         self._scanned = 0
-        self._stray = 0
+        self._stray = stray
 
     @property
     def idle(self) -> bool:
@@ -148,7 +149,7 @@ class SerialFramer:
 
     def _frame(self, tokens: list[Token]) -> bool:
         buffer = self._buffer
-        at = buffer.find(DLE, max(2, self._scanned))
+        at = buffer.find(DLE, max(2, self._scanned), _MAX_FRAME)
         while at >= 0 and at + 1 < len(buffer):
             if buffer[at + 1] == ETX:
                 if len(buffer) < at + 4:
@@ -159,11 +160,11 @@ class SerialFramer:
             if buffer[at + 1] != DLE:  # a frame begins anew, or the line is broken: what came before is none
                 self._skip(at)
                 return True
-            at = buffer.find(DLE, at + 2)
-        self._scanned = at if at >= 0 else len(buffer)
-        if len(buffer) > 2 * MAX_APDU:
-            self._skip(self._scanned)
+            at = buffer.find(DLE, at + 2, _MAX_FRAME)
+        if at < 0 and len(buffer) >= _MAX_FRAME:
+            self._skip(_MAX_FRAME)
             return True
+        self._scanned = at if at >= 0 else len(buffer)
         return False
 
     def _whole(self, tokens: list[Token], end: int) -> None:
@@ -205,14 +206,16 @@ _KNOWN: dict[int, frozenset[int]] = {
     0x08: frozenset({0x01, 0x02, 0x10, 0x11, 0x12, 0x13, 0x14, 0x20, 0x21, 0x22, 0x23, 0x24, 0x30, 0x40, 0x50}),
     0x80: frozenset({0x00}),
 }
+_ANY = frozenset(range(256))
+_SERIAL_PAIRS = frozenset({bytes([DLE, STX]), bytes([ACK, ACK]), bytes([ACK, NAK])})
 
 
 class BareFramer:
     """Cuts one direction of a TCP line into tokens. At a clean boundary any message of a known class is taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, stray: int = 0) -> None:
         self._buffer = bytearray()
-        self._stray = 0
+        self._stray = stray
 
     @property
     def idle(self) -> bool:
@@ -269,39 +272,56 @@ class BareFramer:
 
 
 class AutoFramer:
-    """Finds out from the first bytes which framing is used, and stays with it."""
+    """Finds out from the first bytes that begin something which framing is used, and stays with it."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._held = bytearray()
+        self._stray = 0
         self._chosen: SerialFramer | BareFramer | None = None
 
     @property
     def idle(self) -> bool:
         """Nothing is held."""
-        return not self._held and (self._chosen is None or self._chosen.idle)
+        return not self._held and not self._stray and (self._chosen is None or self._chosen.idle)
 
     def feed(self, data: bytes) -> list[Token]:
         """Take bytes; return what they complete."""
-        if self._chosen is None:
-            self._held += data
-            looked = self._held.lstrip(bytes([ACK, NAK]))
-            # 06 is a serial acknowledgement and a bare message's class: what follows it decides.
-            if self._held[:1] == bytes([DLE]) or looked[:2] == bytes([DLE, STX]):
-                self._chosen = SerialFramer()
-            elif len(self._held) < 3:
-                return []
-            else:
-                self._chosen = BareFramer()
-            data, self._held = self._held, b""
-        return self._chosen.feed(data)
+        if self._chosen is not None:
+            return self._chosen.feed(data)
+        self._held += data
+        at = 0
+        while at < len(self._held) and (framing := _framing_at(bytes(self._held[at : at + 3]))) is not None:
+            if framing is not Framing.AUTO:
+                self._chosen = SerialFramer(self._stray) if framing is Framing.SERIAL else BareFramer(self._stray)
+                held, self._held, self._stray = bytes(self._held[at:]), bytearray(), 0
+                return self._chosen.feed(held)
+            self._stray += 1
+            at += 1
+        del self._held[:at]
+        return []
 
     def give_up(self) -> list[Token]:
         """What is held will not be completed; a lone ACK or NAK byte was one."""
         if self._chosen is not None:
             return self._chosen.give_up()
-        held, self._held = self._held, b""
-        framer = SerialFramer()
-        return framer.feed(held) + framer.give_up()
+        framer = SerialFramer(self._stray)
+        tokens = framer.feed(bytes(self._held)) + framer.give_up()
+        self._held.clear()
+        self._stray = 0
+        return tokens
+
+
+def _framing_at(head: bytes) -> Framing | None:
+    """What begins there: a serial line, a bare one, neither (AUTO); None when more of up to three bytes is needed."""
+    first, more = head[0], head[1:]
+    if first == NAK or head[:2] in _SERIAL_PAIRS:
+        return Framing.SERIAL
+    known = _KNOWN.get(first, _ANY if first == 0x84 else frozenset())
+    if not more:
+        return None if known or first == DLE else Framing.AUTO
+    if head[:2] == bytes([ACK, DLE]):  # an acknowledgement before a frame, or the command 06 10
+        return None if len(more) < 2 else Framing.SERIAL if more[1] == STX else Framing.NONE
+    return Framing.NONE if more[0] in known else Framing.AUTO
 
 
 Framer = SerialFramer | BareFramer | AutoFramer

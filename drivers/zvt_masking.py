@@ -6,7 +6,7 @@ from drivers.cards import scrub
 from drivers.driver import Framing
 from drivers.masking import LeftOut, Piece, joined
 from drivers.observations import Direction
-from drivers.zvt import COMMANDS
+from drivers.zvt import COMMANDS, PASSWORD
 from drivers.zvt_fields import SECRET_BMPS, SECRET_TAGS, bmps, tlv
 from drivers.zvt_framing import ACK, NAK, Apdu, Broken, LinkAck, Token, apdu, framer_of, serial_frame
 
@@ -38,8 +38,8 @@ def _piece(token: Token) -> Piece:
         whole = apdu(token.control, masked_body(token.control, token.body))
         return whole if token.checked is None else serial_frame(whole)
     if isinstance(token, Broken):
-        # What it holds can't be told, so nothing of it stays but its length and how wrong it was.
-        return serial_frame(bytes(len(token.apdu)), wrong=0 if token.checked else 1)
+        # What it holds can't be told, so nothing of it stays but its length and how wrong it was. FF fits no length.
+        return serial_frame(b"\xff" * len(token.apdu), wrong=0 if token.checked else 1)
     return LeftOut(token.length)
 
 
@@ -49,10 +49,15 @@ def masked_body(control: bytes, body: bytes) -> bytes:
         return body
     if control in _TEXT:
         return body[:1] + _scrubbed(body[1:])
-    skipped = 0 if control in _WITH_FIELDS else COMMANDS.get(control, (None, "", len(body)))[2]
+    if control not in _WITH_FIELDS and control not in COMMANDS:
+        return bytes(len(body))  # nobody reads it, and it may hold anything
+    skipped = 0 if control in _WITH_FIELDS else COMMANDS[control][2]
     fields = bmps(body[skipped:])
-    read = max((field.start + len(field.value) for field in fields), default=0)
+    # Without a field the first byte is a status, as at the end of a status enquiry.
+    read = max((field.start + len(field.value) for field in fields), default=1 if control in _WITH_FIELDS else 0)
     masked = bytearray(body[: skipped + read]) + bytes(max(0, len(body) - skipped - read))
+    if skipped >= PASSWORD:
+        masked[:PASSWORD] = bytes(PASSWORD)
     for field in fields:
         at = skipped + field.start
         masked[at : at + len(field.value)] = _masked_value(field.tag, field.value)
@@ -65,10 +70,14 @@ def _masked_value(bmp: int, value: bytes) -> bytes:
     if bmp in SECRET_BMPS:
         return bytes(len(value))
     if bmp == 0x06:
-        container = bytearray(_scrubbed(value))
+        # Element by element: a length may look like one more digit of the number behind it.
+        container, read = bytearray(value), 0
         for element in tlv(value):
-            if element.tag in SECRET_TAGS:
-                container[element.start : element.start + len(element.value)] = bytes(len(element.value))
+            end = element.start + len(element.value)
+            hidden = bytes(len(element.value)) if element.tag in SECRET_TAGS else _scrubbed(element.value)
+            container[element.start : end] = hidden
+            read = max(read, end)
+        container[read:] = bytes(len(value) - read)
         return bytes(container)
     return _scrubbed(value)
 

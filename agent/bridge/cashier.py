@@ -56,7 +56,8 @@ class PtyCashier:
 
     def send(self, data: bytes) -> None:
         """Write; what nobody is there to read is not kept for the next one, as on a real port."""
-        if not self._opened and not self._port.is_open():
+        self._note_open()
+        if not self._opened:
             return
         if self._out:
             self._out += data
@@ -123,6 +124,8 @@ class PtyCashier:
         # configuration and without a byte, was refused its settings.
         refused = self._touched and not self._flushed and self._bytes == 0
         was_open = self._opened
+        if not was_open and not self._touched:
+            return  # our own refreshing shows here, too
         self._opened = self._touched = self._flushed = False
         self._bytes = 0
         self._out.clear()

@@ -32,8 +32,8 @@ def command(descriptor: int) -> list[str]:
     return [sys.executable, "-m", "agent.bridge", str(descriptor)]
 
 
-def spawn_bridge(settings: dict[str, Any]) -> int:
-    """Start a bridge and wait until it answers; returns its process id. Raises UnreachableError."""
+def spawn_bridge(settings: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """Start a bridge and wait until it answers; the caller waits for its end. Raises UnreachableError."""
     descriptor = settings_descriptor(settings)
     try:
         process = subprocess.Popen(
@@ -50,8 +50,9 @@ def spawn_bridge(settings: dict[str, Any]) -> int:
         except UnreachableError:
             time.sleep(0.01)  # it is starting: there is no socket yet
         else:
-            return process.pid
+            return process
     process.kill()
+    process.wait()
     raise UnreachableError("bridge.did_not_start", code="time-out")
 
 

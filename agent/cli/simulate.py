@@ -64,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the protocols, or simulate one until SIGINT or SIGTERM, or until --count requests were dealt with."""
+    """List the protocols, or simulate one until SIGINT or SIGTERM, or until --count payments are done."""
     if args.list:
         _print_list(as_json=args.json)
         return 0

@@ -2,8 +2,9 @@
 
 A pty carries no parity and no 7-bit characters, and has no modem lines. The kernel takes these out of what an
 application asks for, and the C library then answers EINVAL, but only when nothing else of the request had an effect.
-So the port always shows a speed that no application asks for (50 baud): every request changes at least that, and an
-application that opens the port as 7E1 or 8E1 works. The speed it asked for is read first, and kept here.
+So the port always shows a speed that no application asks for, 50 and 75 baud in turn: every request changes at least
+that, even when the library looks only after we have put it back, and an application that opens the port as 7E1 or 8E1
+works. The speed it asked for is read first, and kept here.
 
 The master is told of each change at once: packet mode with EXTPROC (tty_ioctl(4), TIOCPKT).
 """
@@ -22,14 +23,14 @@ from drivers.links.base import DENIED, FAILED, LinkError, reason_of
 
 _IFLAG, _OFLAG, _CFLAG, _LFLAG, _ISPEED, _OSPEED, _CC = range(7)
 _EXTPROC = 0o200000
-_NO_SPEED = termios.B50
+_NO_SPEEDS = (termios.B50, termios.B75)
 _SPEEDS = {getattr(termios, n): int(n[1:]) for n in dir(termios) if n[0] == "B" and n[1:].isdigit()}
 
 
 class PtyPort:
     """The master's side. Reads begin with one byte of packet mode: 0 before data, else flags of what happened."""
 
-    __slots__ = ("_link", "_master", "_poll", "_slave_name")
+    __slots__ = ("_link", "_master", "_poll", "_slave_name", "_turn")
 
     def __init__(self, link: str) -> None:
         self._link = link
@@ -38,7 +39,8 @@ class PtyPort:
         self._slave_name = os.ttyname(slave)
         os.chmod(self._slave_name, 0o660)
         fcntl.ioctl(self._master, termios.TIOCPKT, struct.pack("i", 1))
-        _make_fresh(slave)
+        self._turn = 0
+        _make_fresh(slave, _NO_SPEEDS[self._turn])
         os.close(slave)  # held open, it would hide when the application closes its end
         self._poll = select.poll()
         self._poll.register(self._master, 0)
@@ -56,16 +58,17 @@ class PtyPort:
         """The speed that the application has asked for since the last call; None when it asked for nothing new."""
         settings = termios.tcgetattr(self._master)
         asked = settings[_OSPEED]
-        if asked == _NO_SPEED:
+        if asked in _NO_SPEEDS:
             return None
-        settings[_ISPEED] = settings[_OSPEED] = _NO_SPEED
+        self._turn = 1 - self._turn
+        settings[_ISPEED] = settings[_OSPEED] = _NO_SPEEDS[self._turn]
         termios.tcsetattr(self._master, termios.TCSANOW, settings)
         return _SPEEDS.get(asked)
 
     def refresh(self) -> None:
         """Make the port as new for the next application: nothing left to read, raw, its settings untouched."""
         termios.tcflush(self._master, termios.TCIOFLUSH)
-        _make_fresh(self._master)
+        _make_fresh(self._master, _NO_SPEEDS[self._turn])
 
     def close(self) -> None:
         """End the port; its link goes when it is still ours."""
@@ -92,11 +95,11 @@ class PtyPort:
             raise
 
 
-def _make_fresh(descriptor: int) -> None:
+def _make_fresh(descriptor: int, speed: int) -> None:
     settings = termios.tcgetattr(descriptor)
     settings[_IFLAG] = settings[_OFLAG] = 0
     settings[_CFLAG] = termios.CS8 | termios.CREAD | termios.CLOCAL
     settings[_LFLAG] = _EXTPROC
-    settings[_ISPEED] = settings[_OSPEED] = _NO_SPEED
+    settings[_ISPEED] = settings[_OSPEED] = speed
     settings[_CC][termios.VMIN], settings[_CC][termios.VTIME] = 1, 0
     termios.tcsetattr(descriptor, termios.TCSANOW, settings)

@@ -6,8 +6,8 @@
 An answer at once (A011) goes CALLING first and WORKING behind it. Asked for a duplicate, the terminal answers with
 the last payment it charged. A request while it works is refused by NAK, as is any ENQ in the scenario `busy`.
 
-Events in the log: requested, charged | refunded | voided, declined, cancelled, answered, delivered, undelivered,
-answer_lost, silent, busy, rebooted. Card numbers in it are masked.
+Events in the log: requested, charged, declined, cancelled, silent, answered, delivered, undelivered, answer_lost,
+busy, rebooted; each but `busy` with kind, amount, currency and masked card. A refund is charged too, with its kind.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REPORT_LENGTH = 55
 REQUEST_LENGTH = 34
 
 _ENQ, _ACK, _NAK, _EOT = (bytes([byte]) for byte in (Byte.ENQ, Byte.ACK, Byte.NAK, Byte.EOT))
-_CHARGE_EVENTS = {"0": "charged", "1": "refunded", "2": "voided"}
+_PAYMENTS = "012"
 _WAIT_FOR: dict[Scenario, str] = {Scenario.SLOW: "slow_s", Scenario.LATE: "late_s"}
 
 
@@ -76,7 +76,7 @@ class _Asked:
     @property
     def moves_money(self) -> bool:
         """Whether it is a payment, a refund or a void."""
-        return self.kind in _CHARGE_EVENTS
+        return self.kind in _PAYMENTS
 
 
 class SimulatedConcert:
@@ -165,7 +165,7 @@ class SimulatedConcert:
 
     def _start(self, now: float) -> None:
         asked = self._request
-        self._log("requested", kind=KINDS.get(asked.kind, (None, asked.kind))[1])
+        self._log("requested")
         if not asked.moves_money:
             self._repeat_last(now)
             return
@@ -199,7 +199,7 @@ class SimulatedConcert:
         asked = self._request
         approval = f"{self._random.randrange(10**6):06d}"
         self._last = (asked.amount, asked.currency, approval)
-        self._log(_CHARGE_EVENTS[asked.kind], approval_code=approval)
+        self._log("charged", approval_code=approval)
         return approval
 
     def _say(self, result: str, private: str, now: float) -> None:
@@ -306,16 +306,18 @@ class SimulatedConcert:
     def _send(self, data: bytes) -> None:
         self._actions.append(Send(data))
 
-    def _log(self, event: str, **facts: str | int | None) -> None:
-        asked = self._asked
-        if asked is not None and event != "busy":
+    def _log(self, event: str, **more: str | int | None) -> None:
+        facts: dict[str, str | int | None] = {}
+        if self._asked is not None and event != "busy":
+            kind, name = KINDS.get(self._asked.kind, (None, self._asked.kind))
             card = mask(self._settings.card)
             facts = {
-                "amount": int(asked.amount),
-                "currency": alpha(asked.currency),
+                "kind": str(kind or name),
+                "amount": int(self._asked.amount),
+                "currency": alpha(self._asked.currency),
                 "card": card.masked if card else None,
-            } | facts
-        self._actions.append(Log(event, tuple(facts.items())))
+            }
+        self._actions.append(Log(event, tuple((facts | more).items())))
 
     def _done(self) -> Sequence[Action]:
         actions, self._actions = self._actions, []

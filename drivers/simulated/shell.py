@@ -1,16 +1,19 @@
 """Gives a simulated terminal a port and a clock: a pty, a TCP listener or a real serial port.
 
 The only file of this package with I/O. One loop, no thread; it ends when `Shell.stop` is called (from a signal
-handler or another thread) or when the asked number of requests has been dealt with. Whatever a port can't take at
+handler or another thread) or when the asked number of payments is done. Whatever a port can't take at
 once is lost, as on a UART.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import selectors
 import socket
+import sys
+import termios
 import time
 import tty
 from collections.abc import Callable, Iterable
@@ -22,7 +25,10 @@ from drivers.links.base import FAILED, GONE, LinkError, reason_of
 from drivers.links.serial import SerialLink, open_serial
 from drivers.links.tcp import listen, tune
 
+#: log events of which every simulated payment has exactly one
+OUTCOMES = frozenset({"charged", "declined", "cancelled", "silent"})
 _CHUNK = 4096
+_DRAIN_S = 1.0
 
 
 class Port(Protocol):
@@ -42,6 +48,10 @@ class Port(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send; what can't go out is lost."""
+        ...
+
+    def drain(self) -> None:
+        """Wait until the other side has what was written, a second at most: closing would take it away."""
         ...
 
 
@@ -89,6 +99,16 @@ class PtyPort:
         """Bytes to whoever has the pty open."""
         with contextlib.suppress(OSError):
             os.write(self._master, data)
+
+    def drain(self) -> None:
+        """Wait until the bytes written have been read."""
+        end = time.monotonic() + _DRAIN_S
+        while self._waiting() and time.monotonic() < end:
+            time.sleep(0.005)
+
+    def _waiting(self) -> int:
+        """How many bytes the other side has not read yet."""
+        return int.from_bytes(fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def _place_link(self, link: Path, name: str) -> None:
         if link.exists() and not link.is_symlink():
@@ -156,6 +176,9 @@ class TcpPort:
             with contextlib.suppress(OSError):
                 self._peer.send(data)
 
+    def drain(self) -> None:
+        """Nothing to wait for: the kernel delivers what a closed connection has sent."""
+
     def _accept(self) -> None:
         if self._listener is None or self._selector is None:
             return
@@ -217,12 +240,15 @@ class SerialPort:
             with contextlib.suppress(OSError):
                 os.write(self._link.fileno(), data)
 
+    def drain(self) -> None:
+        """Nothing to wait for: closing sends what is left."""
+
 
 class Shell:
     """Runs one simulated terminal at one port.
 
     `report` gets each log entry, beginning with `ready` and its device, which comes again after a hang-up.
-    `count`: end after that many requests, when nothing is left to do.
+    `count`: end after that many payments, when nothing is left to do.
     """
 
     def __init__(
@@ -251,6 +277,8 @@ class Shell:
                 if any(key.fd == self._waker for key, _ in self._selector.select(self._patience())):
                     break
                 self._step()
+            if self._back_at is None:
+                self._port.drain()
         finally:
             self._port.close(self._selector)
             self._selector.close()
@@ -274,7 +302,7 @@ class Shell:
         for action in actions:
             if isinstance(action, Log):
                 self._report(action)
-                if self._left is not None and action.event == "requested":
+                if self._left is not None and action.event in OUTCOMES:
                     self._left -= 1
             elif self._back_at is not None:
                 continue  # hung up: nothing goes out

@@ -42,12 +42,16 @@ class Booked:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Something to do: say a message and wait for its acknowledgement, or act at once; `after` seconds before it."""
+    """Something to do: say a message and wait for its acknowledgement, or act at once; `after` seconds before it.
+
+    `raw` bytes go out as they are; a `hurt` message goes out with a wrong CRC at first.
+    """
 
     message: bytes | None = None
     action: Action | None = None
     after: float = 0.0
     raw: bool = False
+    hurt: bool = False
 
 
 class SimulatedZvt:
@@ -144,9 +148,11 @@ class SimulatedZvt:
             return [*begun, charged, _Step(action=_log("answer_lost", booked))]
         if scenario is Scenario.REBOOT:
             return [*begun, charged, _Step(action=HangUp(settings.reboot_s)), _Step(action=_log("rebooted", booked))]
-        noise = [_Step(self._garbage(booked), raw=True)] if scenario is Scenario.GARBAGE else []
+        garbage = scenario is Scenario.GARBAGE
+        noise = [_Step(b"\x00\xff\x55\xaa\x99", raw=True)] if garbage else []
         end = [_Step(apdu(b"\x06\x0f")), _Step(action=_log("delivered", booked))]
-        return [*begun, charged, *noise, _Step(self._status(booked)), *self._receipts(booked), *end]
+        told = _Step(self._status(booked), hurt=garbage and self._serial)
+        return [*begun, charged, *noise, told, *self._receipts(booked), *end]
 
     def _refused(self, kind: Kind, amount: int, code: int, event: str, after: float) -> list[_Step]:
         booked = self._book(kind, amount, code)
@@ -240,11 +246,6 @@ class SimulatedZvt:
         minute = self._receipt % 60
         return b"\x0c" + bytes.fromhex(f"12{minute:02}00") + b"\x0d\x11\x24"
 
-    def _garbage(self, booked: Booked) -> bytes:
-        """Noise, and on a serial line also the answer with a CRC that is wrong."""
-        broken = serial_frame(self._status(booked), wrong=0x0101) if self._serial else b""
-        return b"\x00\xff\x55\xaa\x99" + broken
-
     # --- sending, waiting, sending again ---
 
     def _proceed(self, now: float) -> list[Action]:
@@ -266,7 +267,8 @@ class SimulatedZvt:
             elif step.message is not None:
                 self._unacknowledged, self._tries = step.message, 1
                 self._due = now + RETRY_S
-                actions.append(self._frame(step.message))
+                hurt = Send(serial_frame(step.message, wrong=0x0101))
+                actions.append(hurt if step.hurt else self._frame(step.message))
                 return actions
         return actions
 
@@ -274,7 +276,7 @@ class SimulatedZvt:
         """The message was not acknowledged in time, or refused."""
         if self._unacknowledged is None:
             return []
-        if self._tries >= RETRIES or not self._serial:
+        if self._tries > RETRIES or not self._serial:
             self._unacknowledged, self._due = None, None
             self._steps.clear()
             return [Log("not_acknowledged")]

@@ -28,6 +28,7 @@ class Stand:
         self.config = folder / "agent.toml"
         self.agent: subprocess.Popen[bytes] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._simulated = 0
         self._text = f"""[agent]
 id = "cashier-07"
 site = "outpatient-1"
@@ -65,6 +66,7 @@ level = "debug"
         words = ["simulate", protocol, "--tcp" if tcp else "--pty", where, "--card", CARD, "--json", *options]
         self.spawn(*words, log=log)
         until(lambda: log.exists() and "ready" in log.read_text(), what="simulated terminal")
+        self._simulated += self.agent is None
         return f"tcp:{where}" if tcp else f"serial:{where}"
 
     def simulated(self, name: str = "pos1") -> list[dict[str, Any]]:
@@ -72,10 +74,12 @@ level = "debug"
         return [json.loads(line) for line in (self.folder / f"{name}-terminal.log").read_text().splitlines()]
 
     def start_agent(self, ready: bool = True) -> None:
+        """Start it; `ready`: and wait until it is, with the simulated terminals' lines up."""
         already = self.log.count('"agent.ready"') if (self.folder / "agent.log").exists() else 0
         self.agent = self.spawn("run", "--config", str(self.config), log=self.folder / "agent.log")
         if ready:
             until(lambda: self.log.count('"agent.ready"') > already, what="agent ready")
+            until(lambda: self.log.count('"link.up"') >= self._simulated, what="lines up")
 
     def kill_agent(self) -> None:
         assert self.agent is not None

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import serial
@@ -18,10 +17,6 @@ from agent.bridge.wire import SOCKET_NAME
 from tests.waits import until
 from tests.whole.cashiers import pay
 from tests.whole.stand import Stand, alive
-
-
-def once_each(events: list[dict[str, object]]) -> bool:
-    return all(count == 1 for count in Counter(event["id"] for event in events).values())
 
 
 def test_kill_9_of_the_agent_in_mid_payment(stand: Stand) -> None:
@@ -45,7 +40,8 @@ def test_kill_9_of_the_agent_in_mid_payment(stand: Stand) -> None:
         assert stand.bridge_pid() == bridge
         pay(stand.port(), 1.0)
         subscriber.await_type("transaction.completed", 2)
-        assert once_each(subscriber.events)
+        outcomes = [event["id"] for event in subscriber.of_type("transaction.completed")]
+        assert len(outcomes) == len(set(outcomes)) == 2  # what was sent at the kill itself may come twice, by one id
         numbers = sorted({event["sequence"] for event in subscriber.events})
         assert numbers == list(range(1, len(numbers) + 1))
 
@@ -169,7 +165,7 @@ def test_a_busy_device_names_who_holds_it(stand: Stand) -> None:
     assert holder.stdout.readline() == "held\n"
     stand.terminal("pos1", "concert", device)
     with stand.subscriber() as subscriber:
-        stand.start_agent()
+        stand.start_agent(ready=False)
         fault = subscriber.await_type("terminal.fault")[0]["data"]
         assert fault["reason"] == "busy"
         assert f"pid {holder.pid} (python" in fault["detail"]
