@@ -225,9 +225,8 @@ class Daemon:
         self._bridge_due = time.monotonic()
 
     def _reap(self) -> None:
-        """The child has ended: let the kernel forget it."""
-        if self._process is not None:
-            self._process.wait()
+        """When our child has ended, let the kernel forget it."""
+        if self._process is not None and self._process.poll() is not None:
             self._process = None
 
     def _drop_tap(self) -> None:
@@ -261,7 +260,8 @@ class Daemon:
     def _stop(self, control: ControlServer, wake: socket.socket) -> None:
         self._log.info("agent.stopping")
         self._drop_tap()
-        if self._child and stop_bridge(self._config.agent.run_dir):
+        if self._child:
+            stop_bridge(self._config.agent.run_dir)
             self._reap()
         try:
             self._tell(EventType.AGENT_STOPPED)
@@ -282,12 +282,12 @@ class Daemon:
         self._engine.tell([Draft(kind, data, time.time_ns())])
 
     def _committed(self, drafts: list[Draft]) -> None:
+        if self._publisher:
+            self._publisher.wake()
         for draft in drafts:
             tell = self._log.warning if draft.type in _LOUD else self._log.info
             facts = {name: getattr(draft.data, name, None) for name in _TOLD}
             tell(str(draft.type), **{name: value for name, value in facts.items() if value is not None})
-        if self._publisher:
-            self._publisher.wake()
 
 
 _LOUD = frozenset(

@@ -123,16 +123,24 @@ class Engine:
             watcher.book = replace(watcher.book, link=Link.DOWN, link_reason=None)
 
     def _commit(self, drafts: list[Draft]) -> None:
-        changed = {name: w.book for name, w in self.watchers.items() if _differs(w.book, self._durable[name])}
         position = self._position()
         far = position is not None and position.consumed - self._position_kept > POSITION_EVERY_BYTES
-        if not drafts and not changed and not far:
+        if not drafts and not far and not any(self._must_keep(name) for name in self.watchers):
             return
+        changed = {name: w.book for name, w in self.watchers.items() if w.book is not self._durable[name]}
         self.journal.commit(drafts, changed, position)
         self._durable |= changed
         self._position_kept = position.consumed if position else 0
         if drafts:
             self._committed(drafts)
+
+    def _must_keep(self, name: str) -> bool:
+        """Whether a terminal's book has changed in what nobody could tell again if the bridge died now.
+
+        The rest (how long to wait, when the line was heard) comes back when the same records are read again: it is
+        kept with the next change that counts, because a flush for each step would delay the events.
+        """
+        return _essence(self.watchers[name].book) != _essence(self._durable[name])
 
     def _position(self) -> TapPosition | None:
         if self._reading is None:
@@ -147,6 +155,7 @@ def _seen(record: Record, ring: str) -> Seen:
     return Seen(record.offset, record.wall_ns, record.mono_ns, record.kind, record.payload, place)
 
 
-def _differs(book: Book, durable: Book) -> bool:
-    """Whether the change is worth a flush; when the line was last heard is not."""
-    return book is not durable and replace(book, last_frame_wall_ns=durable.last_frame_wall_ns) != durable
+def _essence(book: Book) -> tuple[object, ...]:
+    payment = book.current
+    what = payment and (payment.id, payment.state, payment.outcome, payment.stated, payment.facts, payment.reason)
+    return what, book.pending, book.tally, book.link

@@ -54,6 +54,7 @@ def main(descriptor: int) -> int:
 
 def _serve(settings: dict[str, Any], log: Log) -> int:
     loop = Loop()
+    loop.on_defect = lambda error: log.say("error", "bridge.defect", type=type(error).__name__, at=_place(error))
     ring = Ring(settings["ring_bytes"])
     opener = Opener(loop)
     lines: dict[str, Line] = {}
@@ -78,6 +79,14 @@ def _serve(settings: dict[str, Any], log: Log) -> int:
             opened.close()
     log.say("info", "bridge.stopped")
     return 0
+
+
+def _place(error: Exception) -> str:
+    """File and line only: the text of an error may hold bytes of the line."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"
 
 
 def _about(settings: dict[str, Any]) -> dict[str, Any]:

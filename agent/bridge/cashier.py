@@ -25,12 +25,25 @@ if TYPE_CHECKING:
 
 _PACKET_FLUSHED = 1 | 2
 _PACKET_SETTINGS = 64
+_READS_A_TURN = 16  # then the other lines have theirs
 
 
 class PtyCashier:
     """A virtual port. The master is watched edge-triggered: a port that nobody has open hangs up for ever."""
 
-    __slots__ = ("_bytes", "_flushed", "_line", "_listening", "_loop", "_opened", "_out", "_port", "_touched", "fd")
+    __slots__ = (
+        "_bytes",
+        "_flushed",
+        "_hung_up",
+        "_line",
+        "_listening",
+        "_loop",
+        "_opened",
+        "_out",
+        "_port",
+        "_touched",
+        "fd",
+    )
 
     def __init__(self, loop: Loop, line: Line, link: str) -> None:
         self._loop = loop
@@ -38,10 +51,9 @@ class PtyCashier:
         self._port = PtyPort(link)
         self.fd = self._port.fileno()
         self._out = bytearray()
-        self._opened = self._touched = self._flushed = False
+        self._opened = self._touched = self._flushed = self._hung_up = False
         self._bytes = 0
         self._listening = True
-        self._port.refresh()
         loop.add(self.fd, IN | EDGE, self._handle)
 
     @property
@@ -66,31 +78,47 @@ class PtyCashier:
             written = os.write(self.fd, data)
         except BlockingIOError:
             written = 0
+        except OSError:  # closed this moment; the loop will say so
+            return
         if written < len(data):
             self._out += data[written:]
             self._loop.change(self.fd, IN | OUT | EDGE)
 
     def listen(self, on: bool) -> None:
         """Whether to take in more."""
-        if on and not self._listening:
-            self._listening = True
-            self._read()
+        resumed = on and not self._listening
         self._listening = on
+        if resumed:  # what came meanwhile has had its edge
+            self._take_in()
 
     def close(self) -> None:
         """End the port."""
         self._loop.remove(self.fd)
         self._port.close()
+        self.fd = -1
 
     def _handle(self, events: int) -> None:
         if events & OUT:
             self._flush()
+        if events & select.EPOLLHUP:
+            self._hung_up = True
+        self._take_in()
+
+    def _take_in(self) -> None:
         self._read()
-        if events & select.EPOLLHUP and not self._port.is_open():
-            self._closed()
+        # An application that wrote much and left: what it wrote comes first, also when we had to make it wait.
+        if self._hung_up and self._listening:
+            self._hung_up = False
+            if not self._port.is_open():
+                self._closed()
 
     def _read(self) -> None:
+        reads = 0
         while self._listening:
+            reads += 1
+            if reads > _READS_A_TURN:
+                self._pause()
+                return
             try:
                 data = os.read(self.fd, CHUNK)
             except OSError:  # nothing more for now, or nobody has it open
@@ -101,6 +129,14 @@ class PtyCashier:
                 self._note_open()
                 self._bytes += len(data) - 1
                 self._line.from_cashier(data[1:])
+
+    def _pause(self) -> None:
+        self._listening = False
+        self._loop.later(0, self._go_on)
+
+    def _go_on(self) -> None:
+        if self.fd >= 0:
+            self._line.resume_cashier()
 
     def _noticed(self, flags: int) -> None:
         """The application flushed its input, or asked for other settings."""
@@ -129,7 +165,9 @@ class PtyCashier:
         self._opened = self._touched = self._flushed = False
         self._bytes = 0
         self._out.clear()
+        self._loop.remove(self.fd)
         self._port.refresh()
+        self._loop.add(self.fd, IN | EDGE, self._handle)
         if was_open:
             self._line.cashier_closed()
         if refused:
@@ -141,6 +179,8 @@ class PtyCashier:
                 del self._out[: os.write(self.fd, self._out)]
             except BlockingIOError:
                 return
+            except OSError:  # closed this moment; the loop will say so
+                self._out.clear()
         if not self._out:
             self._loop.change(self.fd, IN | EDGE)
 

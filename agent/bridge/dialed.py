@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from agent.bridge.stream import Stream
 from drivers.links.base import GONE, LinkError
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
+STEADY_S = 2.0  # a link that lasted so long was a good one; one that ends at once is not tried ever faster
 
 
 class Dialed:
@@ -31,9 +34,11 @@ class Dialed:
         "_pause",
         "_settings",
         "_stopped",
+        "_up_since",
         "address",
         "error",
         "link",
+        "lost",
         "opened",
         "stream",
     )
@@ -59,6 +64,8 @@ class Dialed:
         self.stream: Stream | None = None
         self.error: LinkError | None = None
         self.opened = 0
+        self.lost = 0  # bytes that waited for the device when it went
+        self._up_since = 0.0
 
     def start(self) -> None:
         """Begin to try."""
@@ -69,6 +76,12 @@ class Dialed:
         """Give it up."""
         self._stopped = True
         self._drop()
+
+    def unsent(self) -> int:
+        """Bytes that have not left yet, here or in the kernel."""
+        if self.stream is None or self.link is None:
+            return 0
+        return self.stream.backlog + int(self.link.unsent())
 
     def set_baudrate(self, baudrate: int) -> str | None:
         """Follow the cashier application's speed; returns why not, where the device can't. TCP has no speed."""
@@ -96,12 +109,15 @@ class Dialed:
             return
         self.link, self.error = result, None
         self.stream = Stream(self._loop, result.fileno(), self._on_data, self._gone)
-        self._pause = FIRST_PAUSE_S
+        self._up_since = time.monotonic()
         self.opened += 1
         self._on_change(True, None)
 
     def _gone(self, detail: str) -> None:
+        self.lost = self.stream.backlog if self.stream else 0
         self._drop()
+        if time.monotonic() - self._up_since >= STEADY_S:
+            self._pause = FIRST_PAUSE_S
         self.error = LinkError(GONE, f"{self.address}: {detail}")
         self._on_change(False, self.error)
         self._later()

@@ -17,29 +17,43 @@ if TYPE_CHECKING:
 
 LONGEST_HOLD_MS = 2000
 LONGEST_MS = 60_000
+LONGEST_WAIT_MS = 60_000
+
+
+class Terms:
+    """What a client asks for, read and bounded before anything happens: a bad request must not leave a line leased."""
+
+    __slots__ = ("abort", "drain_s", "hold_s", "line", "max_s", "quiet_s", "wait_s")
+
+    def __init__(self, asked: dict[str, Any]) -> None:
+        """Raises KeyError, ValueError, TypeError or OverflowError."""
+        self.line = str(asked["line"])
+        self.quiet_s = int(asked["quiet_ms"]) / 1000
+        self.wait_s = min(int(asked["wait_ms"]), LONGEST_WAIT_MS) / 1000
+        self.max_s = min(int(asked["max_ms"]), LONGEST_MS) / 1000
+        self.hold_s = min(int(asked["hold_ms"]), LONGEST_HOLD_MS) / 1000
+        self.drain_s = min(int(asked["drain_ms"]), LONGEST_HOLD_MS) / 1000
+        self.abort = bytes.fromhex(asked.get("abort") or "")
 
 
 class Lease:
     """One lease of one line, from its grant to its end."""
 
-    __slots__ = ("_abort", "_drain_s", "_hold_s", "_line", "_loop", "_notify", "_state", "_told", "id")
+    __slots__ = ("_line", "_loop", "_notify", "_state", "_terms", "_told", "_written", "id")
 
     def __init__(
-        self, loop: Loop, line: Line, number: int, asked: dict[str, Any], notify: Callable[[dict[str, Any]], None]
+        self, loop: Loop, line: Line, number: int, terms: Terms, notify: Callable[[dict[str, Any]], None]
     ) -> None:
-        """`asked` has max_ms, hold_ms, drain_ms and abort (hex). Raises KeyError, ValueError or TypeError."""
         self.id = number
         self._loop = loop
         self._line = line
         self._notify = notify
-        self._hold_s = min(int(asked["hold_ms"]), LONGEST_HOLD_MS) / 1000
-        self._drain_s = min(int(asked["drain_ms"]), LONGEST_HOLD_MS) / 1000
-        self._abort = bytes.fromhex(asked["abort"])
+        self._terms = terms
         self._state = "active"
-        self._told = False
+        self._told = self._written = False
         line.lease = self
         line.tell_lease({"lease": "granted", "id": number})
-        loop.later(min(int(asked["max_ms"]), LONGEST_MS) / 1000, lambda: self.end("expired"))
+        loop.later(terms.max_s, lambda: self.end("expired"))
 
     @property
     def active(self) -> bool:
@@ -48,6 +62,7 @@ class Lease:
 
     def write(self, data: bytes) -> None:
         """Its owner speaks."""
+        self._written = True
         self._line.query(data)
 
     def cashier_spoke(self) -> None:
@@ -55,7 +70,7 @@ class Lease:
         if not self._told:
             self._told = True
             self._notify({"lease": "cashier_waiting", "id": self.id})
-            self._loop.later(self._hold_s, lambda: self.end("cashier"))
+            self._loop.later(self._terms.hold_s, lambda: self.end("cashier"))
 
     def release(self) -> None:
         """Its owner has done what it wanted."""
@@ -63,15 +78,18 @@ class Lease:
             self._finish("released")
 
     def end(self, reason: str) -> None:
-        """End it from this side, once."""
-        if self._state != "active":
-            return
-        if reason == "link_down" or not self._abort:
+        """End it from this side, once. What the terminal still answers to the agent stays with the agent."""
+        if reason == "link_down":  # also while draining: what waited must not reach a device that came back meanwhile
             self._finish(reason)
+        elif self._state != "active":
             return
-        self._state = "draining"
-        self._line.query(self._abort)
-        self._loop.later(self._drain_s, lambda: self._finish(reason))
+        elif not self._written:  # the terminal was asked nothing: there is nothing to abort or to wait for
+            self._finish(reason)
+        else:
+            self._state = "draining"
+            if self._terms.abort:
+                self._line.query(self._terms.abort)
+            self._loop.later(self._terms.drain_s, lambda: self._finish(reason))
 
     def _finish(self, reason: str) -> None:
         if self._state == "ended":

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 #: a side that has so much waiting makes the other one wait
 HIGH_WATER = 65536
 RESUME_S = 0.005
+#: so long older bytes may take to leave before the speed changes; a device that is stopped must not stop us
+DRAIN_S = 0.5
 REFUSED_SETTINGS = (
     "the application asked the virtual port for settings that a pty can't have (parity, 7 bit) and closed it again: "
     'keep 8N1 in the application and set parity in tillwatch\'s configuration, or use cashier = "tcp:…"'
@@ -41,6 +43,8 @@ class Line:
     """A terminal, its cashier application, and what passes between them."""
 
     __slots__ = (
+        "_asked_baudrate",
+        "_asked_until",
         "_cashier",
         "_dropped",
         "_follow",
@@ -67,6 +71,8 @@ class Line:
         self._index = index
         self._settings = settings
         self._follow: bool = settings["follow"]
+        self._asked_baudrate: int | None = None
+        self._asked_until = 0.0
         self._to_terminal = self._to_cashier = self._dropped = 0
         self._last_mono_ns = self._last_wall_ns = 0
         self._held = bytearray()
@@ -93,33 +99,41 @@ class Line:
         """The cashier application said something."""
         if self.lease is not None:
             self._held += data
+            if len(self._held) > HIGH_WATER:
+                self._make_cashier_wait()
             self.lease.cashier_spoke()
             return
         self._pass_to_terminal(data)
 
     def query(self, data: bytes) -> None:
         """The lease's owner speaks to the terminal."""
-        if self.device.stream is not None:
-            self.device.stream.send(data)
+        if self.device.stream is not None and self.device.stream.send(data):
             self._keep(wire.QUERY, data)
 
     def _pass_to_terminal(self, data: bytes) -> None:
         stream = self.device.stream
-        if stream is None:
-            self._dropped += len(data)
-            self._tell(wire.DROPPED, {"bytes": len(data)})
+        if stream is None or not stream.send(data):
+            self._drop(len(data))
             return
-        stream.send(data)
         self._keep(wire.CASHIER, data)
         self._to_terminal += len(data)
         if stream.backlog > HIGH_WATER:
-            self._cashier.listen(False)
-            self._loop.later(RESUME_S, self._resume_cashier)
+            self._make_cashier_wait()
 
-    def _resume_cashier(self) -> None:
+    def _drop(self, count: int) -> None:
+        self._dropped += count
+        self._tell(wire.DROPPED, {"bytes": count})
+
+    def _make_cashier_wait(self) -> None:
+        self._cashier.listen(False)
+        self._loop.later(RESUME_S, self.resume_cashier)
+
+    def resume_cashier(self) -> None:
+        """Read the application again, if its bytes can be passed on; else look again soon."""
         stream = self.device.stream
-        if stream is not None and stream.backlog > HIGH_WATER // 2:
-            self._loop.later(RESUME_S, self._resume_cashier)
+        waiting = max(stream.backlog if stream else 0, len(self._held))
+        if waiting > HIGH_WATER // 2 or not self._speed_is_settled():
+            self._loop.later(RESUME_S, self.resume_cashier)
         else:
             self._cashier.listen(True)
 
@@ -134,15 +148,11 @@ class Line:
 
     # --- leases ---
 
-    @property
-    def quiet_s(self) -> float:
-        """For how long nobody has said anything."""
-        return (time.monotonic_ns() - self._last_mono_ns) / 1e9
-
-    @property
-    def cashier_waits(self) -> bool:
-        """Whether bytes of the application are held."""
-        return bool(self._held)
+    def is_quiet(self, seconds: float) -> bool:
+        """Whether nobody has said anything for so long, and nothing is still on its way to the terminal."""
+        if self.device.stream is None or self.device.stream.backlog:
+            return False
+        return time.monotonic_ns() - self._last_mono_ns >= seconds * 1e9
 
     def lease_ended(self) -> None:
         """Normal service: what the application said meanwhile goes out first."""
@@ -171,6 +181,9 @@ class Line:
             "group": error.group,
         }
         self._tell(wire.LINK, body)
+        if self.device.lost:  # taken from the application, never taken by the terminal, and not to be sent late
+            self._drop(self.device.lost)
+            self.device.lost = 0
         self._log.say("warning", "link.down", line=self.name, device=self.device.address, **_advice(error))
         if self.lease is not None:
             self.lease.end("link_down")
@@ -195,12 +208,25 @@ class Line:
         self._log.say("warning", "port.second_application_refused", line=self.name, peer=peer)
 
     def cashier_baudrate(self, baudrate: int) -> None:
-        """The application chose a speed."""
+        """The application chose a speed: its next bytes go out with it, those before it still with the old one."""
         if not self._follow:
             return
-        failed = self.device.set_baudrate(baudrate)
+        self._asked_baudrate = baudrate
+        self._asked_until = time.monotonic() + DRAIN_S
+        if not self._speed_is_settled():
+            self._make_cashier_wait()
+
+    def _speed_is_settled(self) -> bool:
+        """Take over the speed that was asked for, once older bytes are out; not later than after DRAIN_S."""
+        if self._asked_baudrate is None:
+            return True
+        if self.device.unsent() and time.monotonic() < self._asked_until:
+            return False
+        failed = self.device.set_baudrate(self._asked_baudrate)
+        self._asked_baudrate = None
         if failed:
             self._log.say("warning", "baudrate.not_followed", line=self.name, detail=failed)
+        return True
 
     # --- the rest ---
 

@@ -15,17 +15,21 @@ OUT = select.EPOLLOUT
 EDGE = select.EPOLLET
 
 
-class Loop:
-    """Calls handlers until stopped."""
+MOST_DEFECTS = 100
 
-    __slots__ = ("_count", "_epoll", "_handlers", "_timers", "after_turn", "running")
+
+class Loop:
+    """Calls handlers until stopped. A handler that fails is reported, and the other lines go on."""
+
+    __slots__ = ("_count", "_defects", "_epoll", "_handlers", "_timers", "after_turn", "on_defect", "running")
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = 0
+        self._count = self._defects = 0
         self.after_turn: Callable[[], None] = _nothing
+        self.on_defect: Callable[[Exception], None] = _ignore
         self.running = True
 
     def add(self, descriptor: int, events: int, handler: Callable[[int], None]) -> None:
@@ -49,6 +53,16 @@ class Loop:
 
     def run(self) -> None:
         """Until `running` is false."""
+        while self.running:
+            try:
+                self._turns()
+            except Exception as error:  # a defect of ours in one place must not stop every payment
+                self._defects += 1
+                self.on_defect(error)
+                if self._defects >= MOST_DEFECTS:  # it does not get better: let a fresh process begin
+                    raise
+
+    def _turns(self) -> None:
         poll, handlers, timers = self._epoll.poll, self._handlers, self._timers
         while self.running:
             for descriptor, events in poll(max(0.0, timers[0][0] - time.monotonic()) if timers else -1):
@@ -61,4 +75,8 @@ class Loop:
 
 
 def _nothing() -> None:
+    return
+
+
+def _ignore(_error: Exception) -> None:
     return

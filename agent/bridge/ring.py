@@ -24,7 +24,7 @@ class Ring:
         descriptor = os.memfd_create("tillwatch-ring", os.MFD_CLOEXEC)
         os.ftruncate(descriptor, size)
         self._map = mmap.mmap(descriptor, size)
-        os.close(descriptor)
+        os.close(descriptor)  # the map keeps it
         self.size = size
         self.oldest = 0
         self.next = 0
@@ -36,23 +36,35 @@ class Ring:
         header = RECORD.pack(self.next, wall_ns, mono_ns, length, line, kind)
         need = RECORD.size + length
         while self.next + need - self.oldest > self.size:
-            _, _, _, old, _, _ = RECORD.unpack(self._get(self.oldest, RECORD.size))
-            self.oldest += RECORD.size + old
+            self.oldest += RECORD.size + self._head(self.oldest)[3]
         self._put(self.next, header + payload)
         self.next += need
         return mono_ns, wall_ns
+
+    def start_at(self, offset: int) -> int:
+        """Where reading from `offset` can begin: there, or at the next record when none begins there."""
+        if offset >= self.next:
+            return self.next
+        if self.oldest <= offset and self._head(offset)[0] == offset:
+            return offset
+        at = self.oldest
+        while at < offset:
+            at += RECORD.size + self._head(at)[3]
+        return at
 
     def read(self, offset: int, limit: int) -> bytes:
         """Whole records from `offset` (the beginning of one, not older than `oldest`) on, at least one where there is
         one, and no more bytes than `limit` beyond it."""
         end = offset
         while end < self.next:
-            _, _, _, length, _, _ = RECORD.unpack(self._get(end, RECORD.size))
-            after = end + RECORD.size + length
+            after = end + RECORD.size + self._head(end)[3]
             if after - offset > limit and end > offset:
                 break
             end = after
         return self._get(offset, end - offset)
+
+    def _head(self, offset: int) -> tuple[int, int, int, int, int, int]:
+        return RECORD.unpack(self._get(offset, RECORD.size))
 
     def _put(self, offset: int, data: bytes) -> None:
         at = offset % self.size

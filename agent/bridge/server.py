@@ -8,7 +8,7 @@ import socket
 import struct
 
 from agent.bridge import wire
-from agent.bridge.lease import Lease
+from agent.bridge.lease import Lease, Terms
 from agent.bridge.loop import IN, OUT
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ class Server:
         if os.path.exists(path):
             os.unlink(path)  # the lock on run_dir has proven that its owner is gone
         self._listener.bind(path)
-        os.chmod(path, 0o660)
+        os.chmod(path, 0o600)
         self._listener.listen(8)
         loop.add(self._listener.fileno(), IN, self._accept)
         loop.after_turn = self.flush
@@ -106,7 +106,7 @@ class Server:
 class Client:
     """One connection: perhaps a tap, perhaps the owner of leases."""
 
-    __slots__ = ("_connection", "_leases", "_messages", "_out", "_server", "cursor")
+    __slots__ = ("_connection", "_interest", "_leases", "_messages", "_out", "_server", "cursor")
 
     def __init__(self, server: Server, connection: socket.socket) -> None:
         self._server = server
@@ -114,6 +114,7 @@ class Client:
         self._messages = wire.Messages()
         self._out = bytearray()
         self._leases: dict[int, Lease] = {}
+        self._interest = IN
         self.cursor: int | None = None
         server.loop.add(connection.fileno(), IN, self._handle)
         self.tell(server.hello())
@@ -165,7 +166,10 @@ class Client:
             self._server.loop.later(0, self.drop)  # not inside the round that walks over the clients
             return
         del self._out[:sent]
-        self._server.loop.change(self._connection.fileno(), IN | OUT if self._out else IN)
+        interest = IN | OUT if self._out else IN
+        if interest != self._interest:
+            self._interest = interest
+            self._server.loop.change(self._connection.fileno(), interest)
 
     def _handle(self, events: int) -> None:
         if events & OUT:
@@ -174,61 +178,64 @@ class Client:
         if events & ~OUT:
             try:
                 data = self._connection.recv(65536)
-                asked = [self._parse(payload) for kind, payload in self._messages.feed(data) if kind == wire.JSON_TYPE]
+                asked = [payload for kind, payload in self._messages.feed(data) if kind == wire.JSON_TYPE]
             except BlockingIOError:
                 return
-            except (OSError, ValueError, wire.Malformed):
+            except (OSError, wire.Malformed):
                 data, asked = b"", []
-            for request in asked:
-                self._do(request)
+            for payload in asked:
+                self._do(payload)
             if not data:
                 self.drop()
 
-    def _parse(self, payload: bytes) -> dict[str, Any]:
-        body = json.loads(payload)
-        return body if isinstance(body, dict) else {}
-
-    def _do(self, request: dict[str, Any]) -> None:
-        handler = _OPERATIONS.get(request.get("op"))
-        if handler is None:
-            self.tell({"error": f"unknown op; known: {', '.join(sorted(_OPERATIONS))}"})
-            return
+    def _do(self, payload: bytes) -> None:
+        """Whatever a client sends: the lines must not notice."""
         try:
-            handler(self, request)
-        except (KeyError, ValueError, TypeError) as error:
-            self.tell({"error": f"{request['op']}: {error!r}"})
+            request = json.loads(payload)
+            handler = _OPERATIONS.get(str(request["op"]))
+            if handler is None:
+                self.tell({"error": f"unknown op; known: {', '.join(sorted(_OPERATIONS))}"})
+            else:
+                handler(self, request)
+        except Exception as error:  # noqa: BLE001 (a client's mistake, of any kind, is answered)
+            self.tell({"error": f"bad request: {error!r}"[:500]})
 
     def _tap(self, request: dict[str, Any]) -> None:
-        start = request.get("from")
-        self.cursor = self._server.ring.next if start is None else min(int(start), self._server.ring.next)
+        ring, start = self._server.ring, request.get("from")
+        if start is not None and not isinstance(start, int):
+            raise TypeError("from: an offset or null")
+        self.cursor = ring.next if start is None else ring.start_at(start)
+        if start is not None and self.cursor > start:
+            self.tell({"gap": {"from": start, "to": self.cursor}})
         self.push()
 
     def _status(self, _request: dict[str, Any]) -> None:
         self.tell({"status": self._server.status()})
 
     def _lease(self, request: dict[str, Any]) -> None:
-        self._try_lease(request, int(request["wait_ms"]) / 1000)
+        terms = Terms(request)
+        self._try_lease(terms, terms.wait_s)
 
-    def _try_lease(self, request: dict[str, Any], patience_s: float) -> None:
+    def _try_lease(self, terms: Terms, patience_s: float) -> None:
         if self._connection.fileno() < 0:
             return
-        line = self._server.lines.get(request["line"])
+        line = self._server.lines.get(terms.line)
         if line is None:
             self._deny("unknown_line")
         elif line.device.stream is None:
             self._deny("link_down")
         elif line.lease is not None:
             self._deny("busy")
-        elif line.quiet_s * 1000 >= int(request["quiet_ms"]):
-            self._grant(line, request)
+        elif line.is_quiet(terms.quiet_s):
+            self._grant(line, terms)
         elif patience_s <= 0:
             self._deny("not_quiet")
         else:
             pause = min(QUIET_RETRY_S, patience_s)
-            self._server.loop.later(pause, lambda: self._try_lease(request, patience_s - pause))
+            self._server.loop.later(pause, lambda: self._try_lease(terms, patience_s - pause))
 
-    def _grant(self, line: Line, request: dict[str, Any]) -> None:
-        lease = Lease(self._server.loop, line, self._server.next_lease(), request, self._lease_news)
+    def _grant(self, line: Line, terms: Terms) -> None:
+        lease = Lease(self._server.loop, line, self._server.next_lease(), terms, self._lease_news)
         self._leases[lease.id] = lease
         self.tell({"lease": "granted", "id": lease.id})
 
@@ -260,7 +267,7 @@ class Client:
             self.tell({"error": "stop: this bridge is a service; stop it as one"})
 
 
-_OPERATIONS: dict[Any, Callable[[Client, dict[str, Any]], None]] = {
+_OPERATIONS: dict[str, Callable[[Client, dict[str, Any]], None]] = {
     "tap": Client._tap,
     "status": Client._status,
     "lease": Client._lease,

@@ -38,21 +38,22 @@ class Stream:
         """Bytes that wait to go out."""
         return len(self._out)
 
-    def send(self, data: bytes) -> None:
-        """Write, after what waits."""
+    def send(self, data: bytes) -> bool:
+        """Write, after what waits. False when the device has gone, which this may be the first to notice."""
         if self._out:
             self._out += data
-            return
+            return True
         try:
             written = os.write(self.fd, data)
         except BlockingIOError:
             written = 0
         except OSError as error:
             self._gone(error.strerror or str(error))
-            return
+            return False
         if written < len(data):
             self._out += data[written:]
             self._want(self._interest | OUT)
+        return True
 
     def listen(self, on: bool) -> None:
         """Whether to take in more: a side whose bytes can't be passed on is not read."""

@@ -73,9 +73,9 @@ def _page(data: TransactionData, told: list[Told], meaning: str, texts: Texts) -
     say = texts.say
     lines = [say("history.title", id=data.transaction), "", say("history.facts")]
     rows = {
-        "kind": str(data.kind),
+        "kind": say(f"history.kind_{data.kind}"),
         "amount": show_amount(data.amount, data.currency),
-        "outcome": str(data.outcome),
+        "outcome": say(f"history.outcome_{data.outcome if data.reason or data.final else 'none'}"),
         "charged": say(f"history.{data.charged}"),
         "delivered": say(f"history.{data.delivered}"),
         "reason": say(f"history.reason_{data.reason}") if data.reason else None,
@@ -88,7 +88,7 @@ def _page(data: TransactionData, told: list[Told], meaning: str, texts: Texts) -
         lines += ["", say("history.receipts")]
     for event in receipts:
         kind = event.data["receipt_kind"]
-        lines += ["", f"  --- {say('history.receipt', kind=kind) if kind else say('history.receipt_none')} ---"]
+        lines += ["", f"  --- {say(f'history.copy_{kind}' if kind else 'history.receipt_none')} ---"]
         lines += [f"  {line}" for line in event.data["text"]]
     return lines
 
@@ -106,6 +106,6 @@ def _step(event: Told, texts: Texts) -> str:
     reason = event.data.get("reason")
     return texts.say(
         "history.event_" + event.type.replace(".", "_"),
-        outcome=event.data.get("outcome"),
+        outcome=texts.say(f"history.outcome_{event.data.get('outcome')}"),
         reason=texts.say(f"history.reason_{reason}") if reason else "-",
     )

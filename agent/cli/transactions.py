@@ -6,6 +6,7 @@ import argparse
 import json
 
 from agent.cli import add_config, add_json
+from agent.cli.layout import columns
 from agent.config import load
 from agent.errors import UsageError
 from agent.events import TransactionData
@@ -53,28 +54,30 @@ def run(args: argparse.Namespace) -> int:
     elif not found:
         print(texts.say("history.none"))
     else:
-        print(texts.say("history.head"))
-        for data in found:
-            print(_row(data, texts))
+        head = tuple(texts.say(f"history.column_{name}") for name in _COLUMNS)
+        print("\n".join(columns([head, *(_row(data, texts) for data in found)])))
     return 0 if found else 1
 
 
-def _row(data: TransactionData, texts: Texts) -> str:
-    doubt = texts.say("history.doubt", reason=texts.say(f"history.reason_{data.reason}")) if data.reason else ""
-    card = data.card.masked if data.card else "-"
-    cells = (
+_COLUMNS = ("time", "terminal", "kind", "amount", "outcome", "charged", "delivered", "card", "trace", "id", "reason")
+
+
+def _row(data: TransactionData, texts: Texts) -> tuple[str, ...]:
+    say = texts.say
+    known = data.final or data.reason is not None
+    return (
         data.started_at[:19].replace("T", " "),
-        f"{data.terminal:<11}",
-        f"{data.kind:<16}",
-        f"{show_amount(data.amount, data.currency):>10}",
-        f"{data.outcome:<14}",
-        f"{data.charged:<8}",
-        f"{data.delivered:<10}",
-        f"{card:<17}",
-        f"{data.trace or '-':<7}",
-        data.transaction + doubt,
+        data.terminal,
+        say(f"history.kind_{data.kind}"),
+        show_amount(data.amount, data.currency),
+        say(f"history.outcome_{data.outcome if known else 'none'}"),
+        say(f"history.{data.charged}"),
+        say(f"history.{data.delivered}"),
+        data.card.masked if data.card else "-",
+        data.trace or "-",
+        data.transaction,
+        say(f"history.reason_{data.reason}") if data.reason else "",
     )
-    return " ".join(cells)
 
 
 def _outcome(text: str) -> Outcome:

@@ -34,17 +34,15 @@ class PtyPort:
 
     def __init__(self, link: str) -> None:
         self._link = link
-        self._master, slave = pty.openpty()
-        os.set_blocking(self._master, False)
-        self._slave_name = os.ttyname(slave)
-        os.chmod(self._slave_name, 0o660)
-        fcntl.ioctl(self._master, termios.TIOCPKT, struct.pack("i", 1))
         self._turn = 0
-        _make_fresh(slave, _NO_SPEEDS[self._turn])
-        os.close(slave)  # held open, it would hide when the application closes its end
+        self._master, self._slave_name = self._create()
         self._poll = select.poll()
         self._poll.register(self._master, 0)
-        self._place_link()
+        try:
+            self._place_link()
+        except LinkError:
+            os.close(self._master)
+            raise
 
     def fileno(self) -> int:
         """The master's descriptor, non-blocking."""
@@ -58,17 +56,35 @@ class PtyPort:
         """The speed that the application has asked for since the last call; None when it asked for nothing new."""
         settings = termios.tcgetattr(self._master)
         asked = settings[_OSPEED]
-        if asked in _NO_SPEEDS:
+        if asked in _NO_SPEEDS and settings[_LFLAG] & _EXTPROC:
             return None
-        self._turn = 1 - self._turn
-        settings[_ISPEED] = settings[_OSPEED] = _NO_SPEEDS[self._turn]
+        if asked not in _NO_SPEEDS:
+            self._turn = 1 - self._turn
+            settings[_ISPEED] = settings[_OSPEED] = _NO_SPEEDS[self._turn]
+        # An application that fills its settings from nothing takes the mark away by which we hear of the next change.
+        settings[_LFLAG] |= _EXTPROC
         termios.tcsetattr(self._master, termios.TCSANOW, settings)
-        return _SPEEDS.get(asked)
+        return _SPEEDS.get(asked) if asked not in _NO_SPEEDS else None
 
     def refresh(self) -> None:
-        """Make the port as new for the next application: nothing left to read, raw, its settings untouched."""
-        termios.tcflush(self._master, termios.TCIOFLUSH)
-        _make_fresh(self._master, _NO_SPEEDS[self._turn])
+        """Make the port as new for the next application: nothing left to read, raw, its settings untouched.
+
+        The next one may open it at this very moment: what it writes is never thrown away.
+        The descriptor may have to be watched anew afterwards.
+        """
+        alone = not self.is_open()
+        try:
+            slave = os.open(self._slave_name, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:  # the last one marked it exclusive (TIOCEXCL), and the kernel forgets that only with the pty
+            if alone:
+                self._replace()
+            return
+        try:
+            termios.tcflush(slave, termios.TCIFLUSH)  # only this end can: what the last one has not read
+            if alone:
+                _make_fresh(slave, _NO_SPEEDS[self._turn])
+        finally:
+            os.close(slave)
 
     def close(self) -> None:
         """End the port; its link goes when it is still ours."""
@@ -76,6 +92,24 @@ class PtyPort:
             if os.readlink(self._link) == self._slave_name:
                 os.unlink(self._link)
         os.close(self._master)
+
+    def _create(self) -> tuple[int, str]:
+        master, slave = pty.openpty()
+        os.set_blocking(master, False)
+        name = os.ttyname(slave)
+        os.chmod(name, 0o660)
+        fcntl.ioctl(master, termios.TIOCPKT, struct.pack("i", 1))
+        _make_fresh(slave, _NO_SPEEDS[self._turn])
+        os.close(slave)  # held open, it would hide when the application closes its end
+        return master, name
+
+    def _replace(self) -> None:
+        """Another pty behind the same link and the same descriptor."""
+        master, self._slave_name = self._create()
+        os.dup2(master, self._master, inheritable=False)
+        os.close(master)
+        with contextlib.suppress(LinkError):  # the old link then leads nowhere, and `check` says so
+            self._place_link()
 
     def _place_link(self) -> None:
         beside = f"{self._link}.{os.getpid()}"
@@ -86,13 +120,9 @@ class PtyPort:
             os.symlink(self._slave_name, beside)
             os.replace(beside, self._link)
         except OSError as error:
-            os.close(self._master)
             reason = reason_of(error.errno)
             detail = f"{self._link}: {error.strerror}"
             raise LinkError(reason if reason == DENIED else FAILED, detail) from error
-        except LinkError:
-            os.close(self._master)
-            raise
 
 
 def _make_fresh(descriptor: int, speed: int) -> None:

@@ -45,6 +45,13 @@ class SerialLink:
         except (OSError, ValueError, termios.error) as error:
             raise LinkError(FAILED, f"{baudrate} baud: {error}") from error
 
+    def unsent(self) -> int:
+        """Bytes that the kernel has not sent yet."""
+        try:
+            return int(struct.unpack("i", fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+        except OSError:
+            return 0  # the device is gone, or does not count
+
     def close(self) -> None:
         """Give the device back."""
         try:

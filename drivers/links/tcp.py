@@ -22,6 +22,10 @@ class TcpLink:
         """The descriptor."""
         return self._socket.fileno()
 
+    def unsent(self) -> int:
+        """Nothing: TCP has no speed that could change behind its bytes."""
+        return 0
+
     def close(self) -> None:
         """End the connection."""
         self._socket.close()
