@@ -13,12 +13,16 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+_SCALARS = frozenset({str, int, float, bool, NoneType})
 
 
 def to_plain(value: object) -> Any:
     """The value as dicts, lists and scalars, ready for json.dumps."""
-    if is_dataclass(value):
-        return {outside_name(f.name): to_plain(getattr(value, f.name)) for f in fields(value)}
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if names := _names(kind):  # type: ignore[arg-type]
+        return {outside: to_plain(getattr(value, name)) for name, outside in names}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple | list):
@@ -66,6 +70,12 @@ def _read_union(kinds: tuple[Any, ...], plain: Any) -> Any:
         except (TypeError, ValueError):
             continue
     raise TypeError(f"{plain!r} is none of {kinds}")
+
+
+@cache
+def _names(kind: type) -> tuple[tuple[str, str], ...]:
+    """The fields of a dataclass, by their names inside and outside; nothing for any other type."""
+    return tuple((f.name, outside_name(f.name)) for f in fields(kind)) if is_dataclass(kind) else ()
 
 
 @cache

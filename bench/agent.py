@@ -5,7 +5,6 @@ python -m bench agent
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
@@ -310,8 +309,3 @@ def _until(true: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise SystemExit("did not start")
         time.sleep(0.005)
-
-
-if __name__ == "__main__":
-    for figure in run():
-        sys.stdout.write(json.dumps(figure) + "\n")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _PACKET_FLUSHED = 1 | 2
 _PACKET_SETTINGS = 64
 _READS_A_TURN = 16  # then the other lines have theirs
+# A pty gives up to 4095 bytes at a time: fewer mean that no more were waiting.
+_SHORT = 2048
 
 
 class PtyCashier:
@@ -68,9 +70,10 @@ class PtyCashier:
 
     def send(self, data: bytes) -> None:
         """Write; what nobody is there to read is not kept for the next one, as on a real port."""
-        self._note_open()
         if not self._opened:
-            return
+            self._note_open()
+            if not self._opened:
+                return
         if self._out:
             self._out += data
             return
@@ -126,9 +129,12 @@ class PtyCashier:
             if data[0]:
                 self._noticed(data[0])
             else:
-                self._note_open()
+                if not self._opened:
+                    self._note_open()
                 self._bytes += len(data) - 1
                 self._line.from_cashier(data[1:])
+                if len(data) < _SHORT and not self._hung_up:
+                    return  # it was all there is; what comes next has an edge of its own
 
     def _pause(self) -> None:
         self._listening = False

@@ -126,7 +126,10 @@ class Line:
 
     def _make_cashier_wait(self) -> None:
         self._cashier.listen(False)
-        self._loop.later(RESUME_S, self.resume_cashier)
+        if self.device.stream is not None and self.device.stream.backlog:
+            self.device.stream.on_drained = self.resume_cashier
+        else:
+            self._loop.later(RESUME_S, self.resume_cashier)
 
     def resume_cashier(self) -> None:
         """Read the application again, if its bytes can be passed on; else look again soon."""
@@ -187,6 +190,7 @@ class Line:
         self._log.say("warning", "link.down", line=self.name, device=self.device.address, **_advice(error))
         if self.lease is not None:
             self.lease.end("link_down")
+        self.resume_cashier()  # it may have waited for this device to take more
 
     def cashier_opened(self) -> None:
         """An application opened its port."""

@@ -1,4 +1,4 @@
-"""The selector loop: descriptors and timers, nothing else. Each turn handles what is ready, then flushes the taps."""
+"""The selector loop: descriptors and timers, nothing else. The taps are served when the lines pause."""
 
 from __future__ import annotations
 
@@ -18,17 +18,23 @@ EDGE = select.EPOLLET
 MOST_DEFECTS = 100
 
 
+#: a pause of the lines, and the longest time without one, after which the taps are served
+CALM_S = 0.001
+LONGEST_BEHIND_S = 0.01
+
+
 class Loop:
     """Calls handlers until stopped. A handler that fails is reported, and the other lines go on."""
 
-    __slots__ = ("_count", "_defects", "_epoll", "_handlers", "_timers", "after_turn", "on_defect", "running")
+    __slots__ = ("_count", "_defects", "_epoll", "_handlers", "_timers", "behind", "catch_up", "on_defect", "running")
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = self._defects = 0
-        self.after_turn: Callable[[], None] = _nothing
+        self.behind: Callable[[], bool] = _never
+        self.catch_up: Callable[[], None] = _nothing
         self.on_defect: Callable[[Exception], None] = _ignore
         self.running = True
 
@@ -64,14 +70,30 @@ class Loop:
 
     def _turns(self) -> None:
         poll, handlers, timers = self._epoll.poll, self._handlers, self._timers
+        behind_since = 0.0
         while self.running:
-            for descriptor, events in poll(max(0.0, timers[0][0] - time.monotonic()) if timers else -1):
+            patience = max(0.0, timers[0][0] - time.monotonic()) if timers else -1
+            if behind_since and not 0 <= patience < CALM_S:
+                patience = CALM_S
+            ready = poll(patience)
+            for descriptor, events in ready:
                 handler = handlers.get(descriptor)
                 if handler is not None:  # an earlier handler of this turn may have removed it
                     handler(events)
             while timers and timers[0][0] <= time.monotonic():
                 heapq.heappop(timers)[2]()
-            self.after_turn()
+            # The bytes come first: who only listens is served when the lines pause, or has waited long enough.
+            if not self.behind():
+                behind_since = 0.0
+            elif not ready or (behind_since and time.monotonic() - behind_since > LONGEST_BEHIND_S):
+                self.catch_up()
+                behind_since = 0.0
+            elif not behind_since:
+                behind_since = time.monotonic()
+
+
+def _never() -> bool:
+    return False
 
 
 def _nothing() -> None:

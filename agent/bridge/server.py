@@ -53,13 +53,20 @@ class Server:
         os.chmod(path, 0o600)
         self._listener.listen(8)
         loop.add(self._listener.fileno(), IN, self._accept)
-        loop.after_turn = self.flush
+        loop.behind, loop.catch_up = self.behind, self.flush
+
+    def behind(self) -> bool:
+        """Whether a tap that takes more has not got all."""
+        last = self.ring.next
+        for client in self._clients:
+            if client.cursor is not None and client.cursor < last and not client.blocked:
+                return True
+        return False
 
     def flush(self) -> None:
         """Send every tap what is new."""
-        ring = self.ring
         for client in self._clients:
-            if client.cursor is not None and client.cursor < ring.next and not client.blocked:
+            if not client.blocked:
                 client.push()
 
     def next_lease(self) -> int:

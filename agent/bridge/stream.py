@@ -20,7 +20,7 @@ _ENDED = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
 class Stream:
     """A device or a socket. `on_gone` is called once, when nothing more will come."""
 
-    __slots__ = ("_interest", "_loop", "_on_data", "_on_gone", "_out", "fd")
+    __slots__ = ("_interest", "_loop", "_on_data", "_on_gone", "_out", "fd", "on_drained")
 
     def __init__(
         self, loop: Loop, descriptor: int, on_data: Callable[[bytes], None], on_gone: Callable[[str], None]
@@ -31,6 +31,7 @@ class Stream:
         self._on_gone = on_gone
         self._out = bytearray()
         self._interest = IN
+        self.on_drained: Callable[[], None] | None = None  # called once, when nothing waits any more
         loop.add(descriptor, IN, self._handle)
 
     @property
@@ -97,6 +98,9 @@ class Stream:
         del self._out[:written]
         if not self._out:
             self._want(self._interest & ~OUT)
+            if self.on_drained is not None:
+                call, self.on_drained = self.on_drained, None
+                call()
 
     def _gone(self, detail: str) -> None:
         if self.fd >= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -64,6 +65,7 @@ def test_random_bytes_cross_unmodified_with_the_agent_killed_and_the_broker_down
     far = _Pty(stand.folder / "far")
     stand.terminal("pos1", "concert", f"serial:{far.link}")
     stand.start_agent()
+    until(lambda: '"link.up"' in stand.log)
     assert stand.broker is not None
     stand.broker.kill()
     stand.kill_agent()
@@ -231,7 +233,8 @@ class _Pty:
         data = b""
         deadline = time.monotonic() + 20
         while len(data) < size and time.monotonic() < deadline:
-            data += os.read(self.master, size - len(data))
+            if select.select([self.master], [], [], 1)[0]:
+                data += os.read(self.master, size - len(data))
         return data
 
     def write(self, data: bytes) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from agent.bridge import wire
 from agent.bridge.child import command, settings_descriptor
 from agent.bridge.ring import DEFAULT_BYTES
+from agent.errors import UnreachableError
 from agent.tap import Message, Record, Tap, Told, bridge_status
 from tests.waits import until
 
@@ -109,9 +110,10 @@ class Rig:
         return (self.run_dir / wire.SOCKET_NAME).exists() and bool(self.status())
 
     def status(self) -> dict[str, Any]:
-        with contextlib.suppress(ConnectionError):
+        try:
             return bridge_status(self.run_dir)
-        return {}
+        except UnreachableError:
+            return {}
 
     def state(self, name: str = "pos1") -> dict[str, Any]:
         """One line's status."""
