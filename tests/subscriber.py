@@ -25,17 +25,14 @@ class Subscriber:
     def __init__(self, port: int, topic: str = "tillwatch/1/#", *more: str) -> None:
         self.messages: list[Message] = []
         probe = f"probe/{id(self)}"
+        self._subscribed = threading.Event()
         form = "%t\t%r\t%C\t%p"
         command = ["mosquitto_sub", "-V", "5", "-q", "1", "-p", str(port), "-t", probe, "-t", topic, "-F", form, *more]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         knock = ["mosquitto_pub", "-p", str(port), "-t", probe, "-m", "0"]
-        until(lambda: subprocess.run(knock, check=False) and self._heard(probe), 10, "subscription")
-        self.messages = [message for message in self.messages if message.topic != probe]
-
-    def _heard(self, topic: str) -> bool:
-        return any(message.topic == topic for message in list(self.messages))
+        until(lambda: subprocess.run(knock, check=False) and self._subscribed.is_set(), 10, "subscription")
 
     def __enter__(self) -> Subscriber:
         return self
@@ -49,6 +46,9 @@ class Subscriber:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             topic, retained, content_type, payload = line.rstrip("\n").split("\t", 3)
+            if topic.startswith("probe/"):
+                self._subscribed.set()
+                continue
             self.messages.append(
                 Message(topic, retained == "1", content_type, json.loads(payload) if payload else None)
             )

@@ -40,6 +40,7 @@ _EVENTS = {
     (wire.PORT, "opened"): Event.PORT_OPENED,
     (wire.PORT, "closed"): Event.PORT_CLOSED,
 }
+_LAST_LOOK_S = 0.05
 _NAMES = {wire.LINK: "link", wire.PORT: "port"}  # of the word in such a record's JSON
 
 
@@ -78,13 +79,19 @@ def _record(tap: Tap, name: str, writer: Writer, stop: int, seconds: float | Non
     began = time.monotonic_ns()
     end = None if seconds is None else time.monotonic() + seconds
     tap.request("tap", **{"from": tap.hello.next})  # whatever passed since we connected, and all that follows
+    watched = [tap.fileno(), stop]
     while True:
         left = None if end is None else max(0.0, end - time.monotonic())
-        ready, _, _ = select.select([tap.fileno(), stop], [], [], left)
-        if tap.fileno() not in ready:
+        if stop not in watched:
+            left = _LAST_LOOK_S  # what passed before the key was pressed may still be on its way
+        ready, _, _ = select.select(watched, [], [], left)
+        if stop in ready:
+            watched.remove(stop)
+        elif not ready:
             return
-        for message in tap.receive():
-            write(writer, message, name, began)
+        if tap.fileno() in ready:
+            for message in tap.receive():
+                write(writer, message, name, began)
 
 
 def write(writer: Writer, message: Message, name: str, began_ns: int) -> None:
