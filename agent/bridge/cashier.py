@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 _PACKET_FLUSHED = 1 | 2
 _PACKET_SETTINGS = 64
 _READS_A_TURN = 16  # then the other lines have theirs
-# A pty gives up to 4095 bytes at a time: fewer mean that no more were waiting.
-_SHORT = 2048
 
 
 class PtyCashier:
@@ -133,8 +131,6 @@ class PtyCashier:
                     self._note_open()
                 self._bytes += len(data) - 1
                 self._line.from_cashier(data[1:])
-                if len(data) < _SHORT and not self._hung_up:
-                    return  # it was all there is; what comes next has an edge of its own
 
     def _pause(self) -> None:
         self._listening = False

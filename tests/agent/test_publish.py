@@ -18,7 +18,8 @@ from agent.journal import Journal
 from agent.log import logger
 from agent.publish import WINDOW, Hooks, Publisher
 from tests.agent.test_journal import NOTE
-from tests.broker import Broker
+from tests.broker import Broker, Tls
+from tests.certificates import Authority
 from tests.subscriber import Subscriber
 from tests.waits import until
 
@@ -286,4 +287,16 @@ def test_a_broker_of_the_older_protocol_is_served_too(tmp_path: Path) -> None:
         agent = Agent(tmp_path, settings(broker))
         agent.tell(100)
         until(lambda: agent.publisher.acknowledged == 100, 30)
+        agent.stop()
+
+
+def test_a_broker_that_wants_certificates_gets_ours(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    certificate, key = authority.sign("localhost")
+    own_certificate, own_key = authority.sign("pc-1")
+    with Broker(tmp_path / "broker", tls=Tls(certificate, key, authority.certificate)) as broker:
+        files = {"ca_file": authority.certificate, "cert_file": own_certificate, "key_file": own_key}
+        agent = Agent(tmp_path / "agent", settings(broker, tls=True, host="localhost", **files))
+        agent.tell(100)
+        until(lambda: agent.publisher.acknowledged == 100)
         agent.stop()

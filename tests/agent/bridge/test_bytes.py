@@ -162,7 +162,7 @@ def test_a_slow_terminal_makes_the_application_wait_and_memory_stays_small(rig: 
     near, data = rig.open_port(), os.urandom(1_000_000)
     writer = threading.Thread(target=write_all, args=(near, data))
     writer.start()
-    until(lambda: rig.state()["bytes_to_terminal"] > 65536)
+    until(lambda: rig.state()["bytes_to_terminal"] > 32768)  # half of the high water: from there on it may have to wait
     taken = rig.state()["bytes_to_terminal"]
     assert taken < 200_000
     assert far.read(len(data)) == data
