@@ -1,0 +1,115 @@
+"""A lease: the agent alone speaks with the terminal, for a moment; nothing is mixed, lost, or held for long."""
+
+from __future__ import annotations
+
+import os
+
+from agent.bridge import wire
+from tests.agent.bridge.rig import FarEnd, Listener, Rig, nothing_comes, read_exactly
+from tests.waits import until
+
+
+def begun(rig: Rig) -> tuple[FarEnd, int, Listener]:
+    """A line at rest: terminal, application, agent."""
+    far = rig.far()
+    rig.line(far.device)
+    rig.start()
+    return far, rig.open_port(), rig.tap(0)
+
+
+def test_a_query_reaches_the_terminal_and_its_reply_the_agent_alone(rig: Rig) -> None:
+    far, near, agent = begun(rig)
+    lease = agent.lease()
+    agent.tap.request("write", id=lease, hex=b"status?".hex())
+    assert far.read(7) == b"status?"
+    far.write(b"idle")
+    until(lambda: agent.bytes(wire.REPLY) == b"idle")
+    assert agent.bytes(wire.QUERY) == b"status?"
+    assert nothing_comes(near)
+    agent.tap.request("release", id=lease)
+    until(lambda: agent.lease_news("ended") == [{"lease": "ended", "id": lease, "reason": "released"}])
+    far.write(b"hello")
+    assert read_exactly(near, 5) == b"hello"
+
+
+def test_what_the_application_says_meanwhile_waits_and_goes_out_in_order(rig: Rig) -> None:
+    far, near, agent = begun(rig)
+    lease = agent.lease(hold_ms=2000)
+    os.write(near, b"pay ")
+    until(lambda: agent.lease_news("cashier_waiting"))
+    os.write(near, b"12.34")
+    assert nothing_comes(far.master)
+    agent.tap.request("release", id=lease)
+    assert far.read(9) == b"pay 12.34"
+    until(lambda: agent.bytes(wire.CASHIER) == b"pay 12.34")
+
+
+def test_a_lease_that_is_not_given_back_is_ended_with_the_abort_first(rig: Rig) -> None:
+    far, near, agent = begun(rig)
+    lease = agent.lease(hold_ms=50, abort=b"\x04".hex())
+    agent.tap.request("write", id=lease, hex=b"?".hex())
+    assert far.read(1) == b"?"
+    os.write(near, b"pay")
+    assert far.read(4) == b"\x04pay"
+    until(lambda: [news["reason"] for news in agent.lease_news("ended")] == ["cashier"])
+    agent.tap.request("write", id=lease, hex="00")
+    until(lambda: agent.answers("error"))
+    assert nothing_comes(far.master)
+
+
+def test_what_the_terminal_says_to_the_abort_never_reaches_the_application(rig: Rig) -> None:
+    far, near, agent = begun(rig)
+    lease = agent.lease(hold_ms=20, drain_ms=400, abort=b"\x04".hex())
+    agent.tap.request("write", id=lease, hex=b"?".hex())
+    assert far.read(1) == b"?"
+    os.write(near, b"pay")
+    assert far.read(1) == b"\x04"
+    far.write(b"aborted")
+    until(lambda: agent.bytes(wire.REPLY) == b"aborted")
+    assert far.read(3) == b"pay"
+    assert nothing_comes(near)
+
+
+def test_an_agent_that_dies_gives_the_line_back(rig: Rig) -> None:
+    far, near, agent = begun(rig)
+    agent.lease()
+    agent.close()
+    until(lambda: not rig.state()["lease"])
+    os.write(near, b"pay")
+    assert far.read(3) == b"pay"
+
+
+def test_a_lease_grows_no_older_than_it_asked(rig: Rig) -> None:
+    _, _, agent = begun(rig)
+    agent.lease(max_ms=50)
+    until(lambda: [news["reason"] for news in agent.lease_news("ended")] == ["expired"])
+    assert not rig.state()["lease"]
+
+
+def test_a_lease_is_denied_with_its_reason(rig: Rig) -> None:
+    far, near, agent = begun(rig)
+    reasons: list[str] = []
+
+    def ask(line: str = "pos1", **terms: object) -> str:
+        agent.ask_lease(line, **terms)
+        until(lambda: len(agent.lease_news("denied")) > len(reasons))
+        reasons.append(agent.lease_news("denied")[-1]["reason"])
+        return reasons[-1]
+
+    assert ask("pos9") == "unknown_line"
+    os.write(near, b"x")
+    assert far.read(1) == b"x"
+    assert ask(quiet_ms=60_000, wait_ms=50) == "not_quiet"
+    held = agent.lease()
+    assert ask() == "busy"
+    agent.tap.request("release", id=held)
+    far.unplug()
+    until(lambda: rig.state()["link"] == "down")
+    assert ask() == "link_down"
+
+
+def test_a_device_that_goes_ends_the_lease(rig: Rig) -> None:
+    far, _, agent = begun(rig)
+    agent.lease()
+    far.unplug()
+    until(lambda: [news["reason"] for news in agent.lease_news("ended")] == ["link_down"])
