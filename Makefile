@@ -8,7 +8,7 @@ PORT ?= 8080
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SYSTEM := mosquitto mosquitto-clients socat strace
+SYSTEM := mosquitto mosquitto-clients socat strace openssl
 
 .PHONY: install test lint types unit demo bench lock clean system
 
