@@ -41,6 +41,7 @@ class PtyCashier:
         "_opened",
         "_out",
         "_port",
+        "_resting",
         "_touched",
         "fd",
     )
@@ -54,6 +55,7 @@ class PtyCashier:
         self._opened = self._touched = self._flushed = self._hung_up = False
         self._bytes = 0
         self._listening = True
+        self._resting = False
         loop.add(self.fd, IN | EDGE, self._handle)
 
     @property
@@ -106,9 +108,11 @@ class PtyCashier:
         self._take_in()
 
     def _take_in(self) -> None:
+        if self._resting:
+            return
         self._read()
         # An application that wrote much and left: what it wrote comes first, also when we had to make it wait.
-        if self._hung_up and self._listening:
+        if self._hung_up and self._listening and not self._resting:
             self._hung_up = False
             if not self._port.is_open():
                 self._closed()
@@ -118,7 +122,8 @@ class PtyCashier:
         while self._listening:
             reads += 1
             if reads > _READS_A_TURN:
-                self._pause()
+                self._resting = True
+                self._loop.later(0, self._go_on)
                 return
             try:
                 data = os.read(self.fd, CHUNK)
@@ -132,13 +137,10 @@ class PtyCashier:
                 self._bytes += len(data) - 1
                 self._line.from_cashier(data[1:])
 
-    def _pause(self) -> None:
-        self._listening = False
-        self._loop.later(0, self._go_on)
-
     def _go_on(self) -> None:
+        self._resting = False
         if self.fd >= 0:
-            self._line.resume_cashier()
+            self._take_in()
 
     def _noticed(self, flags: int) -> None:
         """The application flushed its input, or asked for other settings."""
