@@ -19,6 +19,7 @@ class Command:
     expired: bool
     sequence: int | None = None
     level: str | None = None
+    transaction: str | None = None
 
 
 def parse_command(name: str, payload: bytes, now: float) -> Command | None:
@@ -34,13 +35,14 @@ def parse_command(name: str, payload: bytes, now: float) -> Command | None:
     identity, expires = body.get("id"), _moment(body.get("expires"))
     if not isinstance(identity, str) or not 1 <= len(identity) <= 128 or expires is None:
         return None
-    sequence, level = body.get("from"), body.get("level")
+    sequence, level, transaction = body.get("from"), body.get("level"), body.get("transaction")
     return Command(
         name,
         identity,
         expires <= now,
         sequence if type(sequence) is int and sequence > 0 else None,
         level if isinstance(level, str) else None,
+        transaction if isinstance(transaction, str) else None,
     )
 
 

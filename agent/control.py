@@ -1,4 +1,6 @@
-"""The agent's local socket, `run_dir/agent.sock`: one JSON line asked, one JSON line answered. Read only.
+"""The agent's local socket, `run_dir/agent.sock`: one JSON line asked, one JSON line answered.
+
+Nothing that can be asked here moves money.
 
 Who may open the socket file may ask; its folder and mode decide that.
 """
@@ -20,13 +22,16 @@ _LONGEST = 4096
 _CLIENTS = 16
 
 
+Answers = dict[str, Callable[[dict[str, Any]], Any]]
+
+
 class ControlServer:
     """Serves the socket inside the agent's selector loop; a client that is slow or rude is dropped.
 
     Raises UnreachableError when the folder can't be used.
     """
 
-    def __init__(self, run_dir: Path, selector: selectors.BaseSelector, answers: dict[str, Callable[[], Any]]) -> None:
+    def __init__(self, run_dir: Path, selector: selectors.BaseSelector, answers: Answers) -> None:
         self.path = run_dir / SOCKET_NAME
         self._selector = selector
         self._answers = answers
@@ -84,7 +89,7 @@ class ControlServer:
         except ValueError:
             return {"error": "not JSON"}
         answer = self._answers.get(str(asked.get("op"))) if isinstance(asked, dict) else None
-        return answer() if answer else {"error": f"unknown op; known: {', '.join(self._answers)}"}
+        return answer(asked) if answer else {"error": f"unknown op; known: {', '.join(self._answers)}"}
 
     def _drop(self, client: socket.socket) -> None:
         self._selector.unregister(client)
@@ -92,14 +97,14 @@ class ControlServer:
         client.close()
 
 
-def ask(run_dir: Path, op: str, timeout_s: float = 3.0) -> dict[str, Any]:
+def ask(run_dir: Path, op: str, timeout_s: float = 3.0, **values: Any) -> dict[str, Any]:
     """Ask the running agent. Raises UnreachableError when there is none, or when it may not be asked."""
     path = run_dir / SOCKET_NAME
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
             connection.connect(str(path))
-            connection.sendall(json.dumps({"op": op}).encode() + b"\n")
+            connection.sendall(json.dumps({"op": op, **values}).encode() + b"\n")
             with connection.makefile("rb") as lines:
                 answer: dict[str, Any] = json.loads(lines.readline() or b"{}")
                 return answer

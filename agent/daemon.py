@@ -8,19 +8,24 @@ broker (publish.py).
 
 from __future__ import annotations
 
+import queue
 import selectors
 import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import tenacity
 
 from agent import __version__
+from agent.bridge import wire
 from agent.bridge.child import spawn_bridge, stop_bridge
 from agent.bridge.settings import bridge_settings, digest
 from agent.config import Config
+from agent.confirm import Confirmer
 from agent.control import ControlServer
 from agent.engine import Engine
 from agent.errors import JournalError, UnreachableError
@@ -30,14 +35,17 @@ from agent.log import LEVELS, Logger, change_level, logger
 from agent.notify import notify
 from agent.payments import At, Book, State
 from agent.publish import Hooks, Publisher
+from agent.schedule import wait_of
 from agent.status import Status
-from agent.tap import Gap, Record, Tap
-from agent.terminals import watcher_of
+from agent.tap import Gap, Message, Record, Tap, Told
+from agent.terminals import asker_of, watcher_of
 
 DRAIN_S = 3.0
 PRUNE_EVERY_S = 3600.0
 KEEP_DAYS = 90
 _LONGEST_SLEEP_S = 60.0
+_CALL_S = 5.0  # so long the broker's thread waits for the loop
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _BRIDGE_RETRY = tenacity.wait_exponential(multiplier=0.1, max=5)
 _DISK_RETRY = tenacity.wait_exponential(multiplier=1, max=30)
 
@@ -58,13 +66,18 @@ class Daemon:
         self._child = False
         self._process: subprocess.Popen[bytes] | None = None  # the child that we started; a taken-over one is not ours
         self._publisher: Publisher | None = None
+        self._calls: queue.SimpleQueue[tuple[str, Future[str]]] = queue.SimpleQueue()
+        self._wake: socket.socket | None = None
         self._engine = self._build_engine()
+        askers = [asker for asker in map(asker_of, config.terminals) if asker is not None]
+        self._confirmer = Confirmer(askers, lambda: self._engine, log)
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT. Raises TillwatchError when it can't start."""
         wake = self._catch_signals()
         status = Status(self._config, self._since, lambda: self._engine)
-        control = ControlServer(self._config.agent.run_dir, self._selector, {"status": status.answer})
+        answers = {"status": lambda _: status.answer(), "confirm": self._confirm_for_a_person}
+        control = ControlServer(self._config.agent.run_dir, self._selector, answers)
         self._publisher = self._build_publisher(status)
         self._tell(EventType.AGENT_STARTED)
         if self._publisher:
@@ -87,12 +100,16 @@ class Daemon:
         journal = Journal(agent.state_dir, agent.site, agent.id)
         books = journal.books()
         watchers = {t.name: watcher_of(t, books.get(t.name, Book())) for t in self._config.terminals}
-        return Engine(journal, watchers, self._committed)
+        engine = Engine(journal, watchers, self._committed)
+        engine.booted(_BOOT_ID.read_text(encoding="ascii").strip(), _now())
+        return engine
 
     def _build_publisher(self, status: Status) -> Publisher | None:
         if self._config.mqtt is None:
             return None
-        hooks = Hooks(state=status.message, metrics=status.metrics, log_level=_set_level)
+        hooks = Hooks(
+            state=status.message, metrics=status.metrics, log_level=_set_level, confirm=self._confirm_remotely
+        )
         journal = self._engine.journal
         publisher = Publisher(self._config.mqtt, journal.source, journal.path, hooks, logger())
         status.publisher = publisher
@@ -106,6 +123,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self._selector.register(ours, selectors.EVENT_READ, lambda: ours.recv(64))
+        self._wake = wake
         return wake
 
     def _on_signal(self, _number: int, _frame: object) -> None:
@@ -119,8 +137,12 @@ class Daemon:
         try:
             if self._tap is None and now >= self._bridge_due:
                 self._reach_bridge()
+            self._answer_calls()
             if self._is_live():
                 self._engine.tick(_now())
+                self._ask()
+            else:
+                self._engine.waited(_now())
             if now >= self._prune_due:
                 self._prune_due = now + PRUNE_EVERY_S
                 self._engine.journal.prune(time.time_ns() - KEEP_DAYS * 86_400_000_000_000)
@@ -139,9 +161,9 @@ class Daemon:
         now = time.monotonic()
         if self._tap is None:
             waits.append(self._bridge_due - now)
-        deadline = self._engine.deadline_mono_ns()
-        if deadline is not None and self._is_live():
-            waits.append(deadline / 1e9 - now)
+        if self._is_live():
+            dues = (self._engine.deadline_mono_ns(), self._confirmer.deadline_mono_ns())
+            waits += [due / 1e9 - now for due in dues if due is not None]
         return max(0.0, min(waits))
 
     def _is_live(self) -> bool:
@@ -153,6 +175,7 @@ class Daemon:
             return
         try:
             messages = self._tap.receive()
+            self._converse(messages)
         except UnreachableError:
             self._lose_bridge()
             return
@@ -166,6 +189,48 @@ class Daemon:
                 self._engine.take(records)
         except JournalError as error:
             self._rebuild(error)
+
+    # --- asking terminals ---
+
+    def _converse(self, messages: list[Message]) -> None:
+        """Answers of a terminal that is being asked come before all else: somebody may wait for the line."""
+        for message in messages:
+            if isinstance(message, Told):
+                self._confirmer.told(message.body, _now())
+            elif isinstance(message, Record) and message.kind == wire.REPLY and message.offset >= self._caught_up_at:
+                self._confirmer.heard(message.line, message.payload)
+
+    def _ask(self) -> None:
+        try:
+            self._confirmer.poll(_now())
+        except UnreachableError:
+            self._lose_bridge()
+
+    def _confirm_for_a_person(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"confirm": self._ask_now(str(asked.get("transaction")), asked.get("anyway") is True)}
+
+    def _ask_now(self, transaction: str, anyway: bool = False) -> str:
+        try:
+            return self._confirmer.ask_now(transaction, _now(), anyway)
+        except JournalError as error:
+            self._rebuild(error)
+            return "busy"
+
+    def _confirm_remotely(self, transaction: str) -> str:
+        """As asked over MQTT, in that thread: the loop does it, and tells whether the terminal is asked."""
+        answer: Future[str] = Future()
+        self._calls.put((transaction, answer))
+        if self._wake is not None:
+            self._wake.send(b"\0")
+        try:
+            return answer.result(_CALL_S)
+        except TimeoutError:
+            return "busy"
+
+    def _answer_calls(self) -> None:
+        while not self._calls.empty():
+            transaction, answer = self._calls.get()
+            answer.set_result(self._ask_now(transaction))
 
     # --- the bridge ---
 
@@ -188,10 +253,11 @@ class Daemon:
             if first:
                 raise
             self._bridge_tries += 1
-            self._bridge_due = time.monotonic() + _pause(_BRIDGE_RETRY, self._bridge_tries)
+            self._bridge_due = time.monotonic() + wait_of(_BRIDGE_RETRY, self._bridge_tries)
             self._log.error("bridge.unreachable", detail=str(error), attempt=self._bridge_tries)
             return
         self._tap, self._caught_up_at, self._bridge_tries = tap, hello.next, 0
+        self._confirmer.connected(tap.request)
         self._selector.register(tap.fileno(), selectors.EVENT_READ, self._read_tap)
         self._log.info("bridge.connected", pid=hello.pid, child=hello.child, ring=hello.ring)
 
@@ -234,13 +300,14 @@ class Daemon:
             self._selector.unregister(self._tap.fileno())
             self._tap.close()
             self._tap = None
+            self._confirmer.disconnected()
 
     # --- trouble with the disk, and the end ---
 
     def _rebuild(self, error: JournalError) -> None:
         """The disk refused: nothing of the last step is durable. Begin again from what is; the ring still has it."""
         self._disk_tries += 1
-        pause = _pause(_DISK_RETRY, self._disk_tries)
+        pause = wait_of(_DISK_RETRY, self._disk_tries)
         self._log.error("journal.failed", detail=str(error), attempt=self._disk_tries, retry_in_s=pause)
         self._drop_tap()
         self._engine.journal.close()
@@ -315,13 +382,6 @@ def _connect(run_dir: Path) -> Tap | None:
         return Tap.connect(run_dir)
     except UnreachableError:
         return None
-
-
-def _pause(wait: tenacity.wait.wait_base, attempt: int) -> float:
-    """How long the schedule wants to wait after that many failures."""
-    state = tenacity.RetryCallState(None, None, (), {})  # type: ignore[arg-type]
-    state.attempt_number = attempt
-    return float(wait(state))
 
 
 def _set_level(level: str) -> bool:

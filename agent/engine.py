@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from agent.events import Draft
 from agent.journal import Journal, TapPosition
-from agent.payments import At, Book, Link, LinkDown
+from agent.payments import At, Book, Booted, Link, LinkDown, Scheduled
 from agent.tap import Record
 from agent.watch import Seen, Watcher
 
@@ -97,6 +97,18 @@ class Engine:
         """Time has passed and all records were read."""
         self._commit([draft for watcher in self.watchers.values() for draft in watcher.tick(at)])
 
+    def waited(self, at: At) -> None:
+        """Time has passed, and records may be unread."""
+        self._commit([draft for watcher in self.watchers.values() for draft in watcher.waited(at)])
+
+    def booted(self, boot: str, at: At) -> None:
+        """The agent has begun to run, on a machine that was started when `boot` says."""
+        self._commit([draft for watcher in self.watchers.values() for draft in watcher.happened(Booted(boot), at)])
+
+    def schedule(self, terminal: str, what: Scheduled, at: At) -> None:
+        """Make durable when the terminal is to be asked next about a payment."""
+        self._commit(self.watchers[terminal].happened(what, at))
+
     def bridge_lost(self, at: At) -> None:
         """The bridge has ended: nobody carries bytes until another one is there."""
         drafts: list[Draft] = []
@@ -158,4 +170,5 @@ def _seen(record: Record, ring: str) -> Seen:
 def _essence(book: Book) -> tuple[object, ...]:
     payment = book.current
     what = payment and (payment.id, payment.state, payment.outcome, payment.stated, payment.facts, payment.reason)
-    return what, book.pending, book.tally, book.link
+    doubt = payment and (payment.doubt, payment.attempts)
+    return what, doubt, book.pending, book.tally, book.link, book.boot

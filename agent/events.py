@@ -14,6 +14,7 @@ from enum import StrEnum
 from agent.frozen import to_plain
 from drivers.cards import MaskedCard
 from drivers.observations import Kind, Outcome, ReceiptKind, Total
+from drivers.queries import Query, Said
 
 
 class EventType(StrEnum):
@@ -25,6 +26,7 @@ class EventType(StrEnum):
     TRANSACTION_CONFIRMED = "transaction.confirmed"
     TRANSACTION_UNDELIVERED = "transaction.undelivered"
     TRANSACTION_ESCALATED = "transaction.escalated"
+    TRANSACTION_WARNING = "transaction.warning"
     RECEIPT_CAPTURED = "receipt.captured"
     SETTLEMENT_COMPLETED = "settlement.completed"
     TERMINAL_CONNECTED = "terminal.connected"
@@ -58,17 +60,45 @@ class Reason(StrEnum):
     NOT_SUPPORTED = "not_supported"
 
 
+class Call(StrEnum):
+    """Which call to people an escalation is: the first, while the terminal is still asked, or the final one."""
+
+    FIRST = "first"
+    FINAL = "final"
+
+
+class WarningKind(StrEnum):
+    """What a `transaction.warning` warns of."""
+
+    POSSIBLE_DOUBLE_CHARGE = "possible_double_charge"
+
+
 @dataclass(frozen=True, slots=True)
 class ResponseText:
-    """What the response code means, in both languages."""
+    """A text in both languages: what a response code means, what to do."""
 
     en: str
     zh_CN: str  # noqa: N815 (published as zh-CN)
 
 
+@dataclass(frozen=True, slots=True)
+class AskedData:
+    """One question that the agent put to the terminal, and how it answered."""
+
+    at: str
+    query: Query
+    said: Said
+    code: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionData:
-    """One transaction as every `transaction.*` event carries it. Amount in minor units; unknown is null."""
+    """One transaction as every `transaction.*` event carries it. Amount in minor units; unknown is null.
+
+    `how`: the evidence that settled a pending one. `call`: which call to people an escalation is. `advice`: what it
+    means and what to do, where something has to be done. `warning`, `related`: of what a warning warns, and the
+    earlier transaction that it is about.
+    """
 
     transaction: str
     terminal: str
@@ -96,6 +126,11 @@ class TransactionData:
     attempts: int
     how: str | None = None
     late: bool = False
+    call: Call | None = None
+    asked: tuple[AskedData, ...] = ()
+    advice: ResponseText | None = None
+    warning: WarningKind | None = None
+    related: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

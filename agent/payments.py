@@ -5,12 +5,18 @@ All are frozen and turn into JSON and back (agent/frozen.py), because the journa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from agent.events import Certainty, Draft, EventType, Reason, ResponseText, TransactionData, timestamp
+from agent.advice import advise
+from agent.events import AskedData, Call, Certainty, Draft, EventType, Reason, ResponseText, TransactionData, timestamp
+from agent.evidence import Mark
 from drivers import codes
 from drivers.observations import Facts, Kind, Outcome, Phase
+from drivers.queries import Finding, Query, Said
+
+#: so many of the last questions about a payment are kept with it
+ASKS_KEPT = 20
 
 
 class State(StrEnum):
@@ -45,6 +51,9 @@ class Terms:
     currency: str | None
     answer_timeout_ns: int
     delivery_timeout_ns: int
+    asks: tuple[Query, ...] = ()  # what may be asked about a payment in doubt, best first; nothing: only watch
+    first_call_ns: int = 900 * 1_000_000_000  # so long a doubt may last before people are called
+    give_up_ns: int = 86_400 * 1_000_000_000  # and so long the terminal is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,56 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed."""
+    """Time has passed, and all that was on the line until now has been seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """Time has passed; what was on the line meanwhile may not have been seen yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """The agent has begun to run; `boot` names the time since the machine was started, whose monotonic clock it is."""
+
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """The terminal was asked, and this came."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """The terminal is to be asked about this payment at that time; `asks` only when a person wants it asked again."""
+
+    transaction: str
+    due_mono_ns: int
+    asks: tuple[Query, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question about a payment, as it ended."""
+
+    wall_ns: int
+    query: Query
+    said: Said
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """Since when a payment's outcome is unknown, and what is done about it."""
+
+    wall_ns: int
+    mono_ns: int
+    asks_left: tuple[Query, ...]  # nothing: only what passes on the line can still settle it
+    due_mono_ns: int | None = None  # when to ask next; None: not decided yet
+    call: Call | None = None  # whether people were called
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +159,23 @@ class Payment:
     ended_wall_ns: int | None = None
     bad_frames: int = 0
     refusals: int = 0  # NAKs of the cashier application to the answer
-    attempts: int = 0
     how: str | None = None
     late: bool = False
+    before: Mark | None = None  # the last transaction known when this one began
+    earlier_reversal: bool = False  # before it, the terminal sent a reversal that it had kept
+    doubt: Doubt | None = None
+    attempts: int = 0
+    asked: tuple[Ask, ...] = ()
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether nobody knows its outcome."""
+        return self.state in (State.PENDING, State.ESCALATED)
 
     @property
     def was_pending(self) -> bool:
         """Whether its outcome was unknown for a while."""
-        return self.how is not None
+        return self.doubt is not None
 
     @property
     def charged(self) -> Certainty:
@@ -125,6 +192,7 @@ class Tally:
 
     count: int = 0
     amount: int = 0
+    whole: bool = False  # it began at a settlement, and nothing was missed since
 
 
 class Link(StrEnum):
@@ -151,6 +219,8 @@ class Book:
     bad_run: int = 0
     last_frame_wall_ns: int | None = None
     tally: Tally = Tally()
+    last: Mark | None = None  # the last transaction that the terminal has shown
+    boot: str | None = None
 
     @property
     def state(self) -> State:
@@ -160,14 +230,21 @@ class Book:
     @property
     def unknown(self) -> tuple[Payment, ...]:
         """All payments whose outcome is unknown, oldest first."""
-        doubtful = self.current is not None and self.current.state is State.PENDING
-        return (*self.pending, self.current) if doubtful and self.current else self.pending
+        return (*self.pending, self.current) if self.current and self.current.in_doubt else self.pending
+
+    @property
+    def busy(self) -> bool:
+        """Whether an exchange is under way, or an answer waits for its acknowledgement."""
+        return self.state in (State.OPEN, State.ANSWERED)
 
     @property
     def deadline_mono_ns(self) -> int | None:
         """When the book wants a Tick."""
-        waiting = self.state in (State.OPEN, State.ANSWERED)
-        return self.current.deadline_mono_ns if waiting and self.current else None
+        return self.current.deadline_mono_ns if self.busy and self.current else None
+
+
+#: the next book, and the events that follow
+Step = tuple[Book, tuple[Draft, ...]]
 
 
 def draft(kind: EventType, payment: Payment, at: At, terms: Terms) -> Draft:
@@ -179,8 +256,7 @@ def transaction_data(payment: Payment, terms: Terms) -> TransactionData:
     """The payment as the contract shows it."""
     facts = payment.facts
     meaning = codes.meaning(terms.protocol, facts.response_code)
-    final = payment.state not in (State.OPEN, State.PENDING, State.ESCALATED)
-    return TransactionData(
+    data = TransactionData(
         transaction=payment.id,
         terminal=terms.terminal,
         kind=payment.kind,
@@ -189,7 +265,7 @@ def transaction_data(payment: Payment, terms: Terms) -> TransactionData:
         outcome=payment.outcome,
         charged=payment.charged,
         delivered=payment.delivered,
-        final=final,
+        final=payment.state is not State.OPEN and not payment.in_doubt,
         response_code=facts.response_code,
         response_text=ResponseText(meaning.text["en"], meaning.text["zh-CN"]) if meaning else None,
         trace=facts.trace,
@@ -207,4 +283,7 @@ def transaction_data(payment: Payment, terms: Terms) -> TransactionData:
         attempts=payment.attempts,
         how=payment.how,
         late=payment.late,
+        call=payment.doubt.call if payment.doubt else None,
+        asked=tuple(AskedData(timestamp(ask.wall_ns), ask.query, ask.said, ask.code) for ask in payment.asked),
     )
+    return replace(data, advice=advise(data, terms.protocol)) if data.reason else data

@@ -48,15 +48,16 @@ class ConnectionFailed(Exception):  # noqa: N818 (it is a state of the world, an
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the publisher asks of the agent. All are called in the publisher's thread and must not block.
+    """What the publisher asks of the agent. All are called in the publisher's thread and must not block for long.
 
     `state(online, acknowledged)` and `metrics()` give the JSON to publish; `log_level` changes what is logged and
-    says whether it knew the level.
+    says whether it knew the level; `confirm` has a terminal asked about a transaction and says "asking", or why not.
     """
 
     state: Callable[[bool, int], bytes]
     metrics: Callable[[], bytes]
     log_level: Callable[[str], bool]
+    confirm: Callable[[str], str]
 
 
 class Publisher:
@@ -317,6 +318,9 @@ class _Session:
             error = "expired"
         elif command.name == "resend" and command.sequence:
             self._own.resend_from = command.sequence
+        elif command.name == "confirm":
+            said = self._own._hooks.confirm(command.transaction) if command.transaction else "not_pending"
+            error = None if said == "asking" else said
         elif command.name != "log-level":
             error = "not_supported"
         elif command.level is None or not self._own._hooks.log_level(command.level):

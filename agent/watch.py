@@ -7,18 +7,23 @@ records of a crash, read again, give the same events.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agent.book import advance
 from agent.bridge import wire
+from agent.doubts import next_call_mono_ns
 from agent.events import Draft
-from agent.payments import At, Book, LinkDown, LinkUp, Missed, PortClosed, PortRefused, Terms, Tick
+from agent.payments import At, Book, LinkDown, LinkUp, Missed, PortClosed, PortRefused, Replied, Terms, Tick, Waited
 from drivers.driver import Decoder
 from drivers.observations import Direction, Observation
+from drivers.queries import Finding
 
 _SENDER = {wire.CASHIER: Direction.CASHIER, wire.TERMINAL: Direction.TERMINAL}
+_ASKING_SENDER = {wire.QUERY: Direction.CASHIER, wire.REPLY: Direction.TERMINAL}
+
+Read = Callable[[Sequence[Observation]], Finding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,36 @@ class Seen:
     token: str
 
 
-class Watcher:
-    """Follows one terminal."""
+class Asked:
+    """What the agent and the terminal said to each other under one lease."""
 
-    def __init__(self, terms: Terms, new_decoder: Callable[[], Decoder], byte_gap_s: float, book: Book) -> None:
+    def __init__(self, decoder: Decoder, read: Read) -> None:
+        self._decoder = decoder
+        self._read = read
+        self._seen: list[Observation] = []
+        self._asked = False
+
+    def feed(self, seen: Seen) -> None:
+        """Bytes of a query, or of a reply to it."""
+        self._asked = self._asked or seen.kind == wire.QUERY
+        self._seen += self._decoder.feed(_ASKING_SENDER[seen.kind], seen.payload)
+
+    def finding(self) -> Finding | None:
+        """What it brought; None when nothing was asked."""
+        return self._read(self._seen + self._decoder.finish()) if self._asked else None
+
+
+class Watcher:
+    """Follows one terminal. `read`: what the replies to its driver's queries mean."""
+
+    def __init__(
+        self, terms: Terms, new_decoder: Callable[[], Decoder], byte_gap_s: float, book: Book, read: Read | None = None
+    ) -> None:
         self.terms = terms
         self.book = book
+        self._new_decoder = new_decoder
+        self._read = read
+        self._asked: Asked | None = None
         self._decoder = new_decoder()
         self._byte_gap_ns = int(byte_gap_s * 1e9)
         self._last_mono_ns: dict[Direction, int] = {}
@@ -51,7 +80,8 @@ class Watcher:
 
     def deadline_mono_ns(self) -> int | None:
         """When `tick` has something to do."""
-        return self.book.deadline_mono_ns
+        dues = (self.book.deadline_mono_ns, next_call_mono_ns(self.book, self.terms))
+        return min((due for due in dues if due is not None), default=None)
 
     def rebuild(self, seen: Seen) -> None:
         """Feed a record whose effect is already in the book, for the decoder's sake only."""
@@ -60,15 +90,20 @@ class Watcher:
     def record(self, seen: Seen) -> list[Draft]:
         """Take a record; return the events that follow."""
         drafts = self._overdue(seen)
+        at = At(seen.wall_ns, seen.mono_ns, seen.token)
+        asked = self._asked
         for place, observation in enumerate(self._observe(seen)):
             drafts += self._advance(observation, At(seen.wall_ns, seen.mono_ns, f"{seen.token}:{place}"))
+        if asked is not None and self._asked is None and (finding := asked.finding()):
+            drafts += self._advance(Replied(finding), at)
         if happened := _happened(seen):
-            drafts += self._advance(happened, At(seen.wall_ns, seen.mono_ns, seen.token))
+            drafts += self._advance(happened, at)
         return drafts
 
     def missed(self, at: At) -> list[Draft]:
         """Bytes passed that nobody saw."""
         self._decoder.reset()
+        self._asked = None
         self._busy_since = None
         return self._advance(Missed(), at)
 
@@ -79,6 +114,10 @@ class Watcher:
     def tick(self, at: At) -> list[Draft]:
         """Time has passed, and there is no record from before that we have not read."""
         return self._advance(Tick(), at)
+
+    def waited(self, at: At) -> list[Draft]:
+        """Time has passed, and there may be records from before."""
+        return self._advance(Waited(), at)
 
     def _overdue(self, seen: Seen) -> list[Draft]:
         """What a deadline before this record has brought, as if we had been there at that moment."""
@@ -92,9 +131,16 @@ class Watcher:
             observations = self._decoder.reset()
         elif seen.kind in _SENDER:
             observations = self._feed(_SENDER[seen.kind], seen)
+        elif seen.kind == wire.LEASE and self._read is not None:
+            observations = []
+            begins = json.loads(seen.payload)["lease"] == "granted"
+            self._asked = Asked(self._new_decoder(), self._read) if begins else None
+        elif seen.kind in _ASKING_SENDER and self._asked is not None:
+            observations = []
+            self._asked.feed(seen)
         else:
             return []
-        if self._decoder.idle:
+        if self._decoder.idle and self._asked is None:
             self._busy_since = None
         elif self._busy_since is None:
             self._busy_since = seen.offset

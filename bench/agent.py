@@ -77,7 +77,12 @@ def drain(folder: Path) -> Iterator[dict[str, Any]]:
     journal = Journal(folder / "drain", "site", "pc")
     for _ in range(EVENTS // 1000):
         journal.commit([NOTE] * 1000)
-    hooks = Hooks(state=lambda _on, _acked: b"{}", metrics=lambda: b"{}", log_level=lambda _level: True)
+    hooks = Hooks(
+        state=lambda _on, _acked: b"{}",
+        metrics=lambda: b"{}",
+        log_level=lambda _level: True,
+        confirm=lambda _id: "no_query",
+    )
     publisher = Publisher(_settings(broker.port), journal.source, journal.path, hooks, logger())
     before = _resident(os.getpid())
     started = time.perf_counter()

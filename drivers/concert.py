@@ -46,6 +46,7 @@ import re
 
 from drivers import currencies
 from drivers.cards import MaskedCard, mask, scrub
+from drivers.concert_queries import ASKING
 from drivers.driver import Decoder, Driver, Framing, LineDefaults, Maturity, SimulatedTerminal, Simulation
 from drivers.framing_lrc import Byte, Control, LrcFramer, Stray, Token
 from drivers.masking import LrcMasker, Masker
@@ -317,4 +318,5 @@ DRIVER = Driver(
     decoder=_decoder,
     simulated=_simulated,
     masker=_masker,
+    asking=ASKING,
 )

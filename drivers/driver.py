@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from drivers.masking import Masker
 from drivers.observations import Direction, Observation
+from drivers.queries import Asking
 
 
 class Framing(StrEnum):
@@ -114,6 +116,7 @@ class Simulation:
     framing: Framing = Framing.SERIAL
     terminal_id: str = "12345678"
     seed: int = 1
+    clock: Callable[[], datetime] | None = None  # local time; None: a clock of its own, the same in every run
 
 
 class SimulatedTerminal(Protocol):
@@ -158,3 +161,4 @@ class Driver:
     decoder: Callable[[Framing], Decoder]
     simulated: Callable[[Simulation], SimulatedTerminal]
     masker: Callable[[Framing], Masker] | None = None  # without one, a line of it can't be recorded
+    asking: Asking | None = None  # without it, a terminal can't be asked what became of a payment

@@ -45,6 +45,7 @@ from drivers.observations import (
 )
 from drivers.zvt_fields import Field, bmps, facts_of, receipt_block, text, totals_of
 from drivers.zvt_framing import Apdu, Broken, LinkAck, Token, framer_of
+from drivers.zvt_queries import ASKING
 
 PASSWORD = 3  # bytes of the password that many commands begin with
 
@@ -360,4 +361,5 @@ DRIVER = Driver(
     decoder=_decoder,
     simulated=_simulated,
     masker=_masker,
+    asking=ASKING,
 )

@@ -3,9 +3,12 @@
 The cashier application's bytes wait meanwhile, in order. When it speaks, the agent is told, and has `hold_ms` to end;
 then the bridge ends the lease itself: it sends the protocol's own abort, where the agent gave one, lets the terminal
 finish for `drain_ms`, and passes on what waited. The same happens when the agent dies or the lease grows too old.
+When the terminal speaks before it was asked anything, its bytes are the cashier application's, and the lease ends.
 """
 
 from __future__ import annotations
+
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ class Terms:
 class Lease:
     """One lease of one line, from its grant to its end."""
 
-    __slots__ = ("_line", "_loop", "_notify", "_state", "_terms", "_told", "_written", "id")
+    __slots__ = ("_line", "_loop", "_notify", "_state", "_terms", "_waiting_since", "_written", "id")
 
     def __init__(
         self, loop: Loop, line: Line, number: int, terms: Terms, notify: Callable[[dict[str, Any]], None]
@@ -50,7 +53,8 @@ class Lease:
         self._notify = notify
         self._terms = terms
         self._state = "active"
-        self._told = self._written = False
+        self._written = False
+        self._waiting_since: float | None = None  # when the cashier application spoke
         line.lease = self
         line.tell_lease({"lease": "granted", "id": number})
         loop.later(terms.max_s, lambda: self.end("expired"))
@@ -65,10 +69,15 @@ class Lease:
         self._written = True
         self._line.query(data)
 
+    @property
+    def asked(self) -> bool:
+        """Whether what the terminal says now may be an answer to its owner."""
+        return self._written
+
     def cashier_spoke(self) -> None:
         """The application's bytes wait: hurry."""
-        if not self._told:
-            self._told = True
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
             self._notify({"lease": "cashier_waiting", "id": self.id})
             self._loop.later(self._terms.hold_s, lambda: self.end("cashier"))
 
@@ -95,6 +104,8 @@ class Lease:
         if self._state == "ended":
             return
         self._state = "ended"
-        self._line.tell_lease({"lease": "ended", "id": self.id, "reason": reason})
-        self._notify({"lease": "ended", "id": self.id, "reason": reason})
+        held = 0.0 if self._waiting_since is None else (time.monotonic() - self._waiting_since) * 1000
+        ended = {"lease": "ended", "id": self.id, "reason": reason, "held_ms": round(held, 1)}
+        self._line.tell_lease(ended)
+        self._notify(ended)
         self._line.lease_ended()

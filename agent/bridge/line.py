@@ -85,9 +85,11 @@ class Line:
 
     def from_terminal(self, data: bytes) -> None:
         """The terminal said something."""
-        if self.lease is not None:
+        if self.lease is not None and self.lease.asked:
             self._keep(wire.REPLY, data)
             return
+        if self.lease is not None:
+            self.lease.end("terminal")
         self._cashier.send(data)
         self._keep(wire.TERMINAL, data)
         self._to_cashier += len(data)

@@ -228,15 +228,15 @@ class Client:
             return
         line = self._server.lines.get(terms.line)
         if line is None:
-            self._deny("unknown_line")
+            self._deny(terms, "unknown_line")
         elif line.device.stream is None:
-            self._deny("link_down")
+            self._deny(terms, "link_down")
         elif line.lease is not None:
-            self._deny("busy")
+            self._deny(terms, "busy")
         elif line.is_quiet(terms.quiet_s):
             self._grant(line, terms)
         elif patience_s <= 0:
-            self._deny("not_quiet")
+            self._deny(terms, "not_quiet")
         else:
             pause = min(QUIET_RETRY_S, patience_s)
             self._server.loop.later(pause, lambda: self._try_lease(terms, patience_s - pause))
@@ -244,15 +244,15 @@ class Client:
     def _grant(self, line: Line, terms: Terms) -> None:
         lease = Lease(self._server.loop, line, self._server.next_lease(), terms, self._lease_news)
         self._leases[lease.id] = lease
-        self.tell({"lease": "granted", "id": lease.id})
+        self.tell({"lease": "granted", "id": lease.id, "line": terms.line})
 
     def _lease_news(self, body: dict[str, Any]) -> None:
         if body["lease"] == "ended":
             self._leases.pop(body["id"], None)
         self.tell(body)
 
-    def _deny(self, reason: str) -> None:
-        self.tell({"lease": "denied", "id": None, "reason": reason})
+    def _deny(self, terms: Terms, reason: str) -> None:
+        self.tell({"lease": "denied", "id": None, "line": terms.line, "reason": reason})
 
     def _write(self, request: dict[str, Any]) -> None:
         lease = self._leases.get(request["id"])

@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 
+from agent.advice import advice
 from agent.cli import add_config, add_json
 from agent.config import load
-from agent.events import Certainty, EventType, TransactionData
+from agent.events import EventType, TransactionData
 from agent.frozen import to_plain
 from agent.history import History, Told
 from agent.journal import FILE_NAME
 from agent.money import show_amount
 from agent.texts import Texts
-from drivers import codes
-from drivers.observations import Outcome
 
 _FACTS = (
     "response",
@@ -56,19 +55,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def advice(data: TransactionData, protocol: str, texts: Texts) -> str:
-    """What this state means for the patient's money and what to do, in one or two sentences."""
-    if data.outcome is Outcome.UNKNOWN:
-        if data.reason is None:
-            return texts.say("history.advice_open")
-        return texts.say("history.advice_unknown", reason=texts.say(f"history.reason_{data.reason}"))
-    undelivered = data.charged is Certainty.YES and data.delivered is Certainty.NO
-    general = texts.say(f"history.advice_{data.outcome}" + ("_undelivered" if undelivered else ""))
-    meaning = codes.meaning(protocol, data.response_code)
-    special = meaning.advice.get(texts.language) if meaning and not undelivered else None
-    return f"{general} {special}" if special else general
-
-
 def _page(data: TransactionData, told: list[Told], meaning: str, texts: Texts) -> list[str]:
     say = texts.say
     lines = [say("history.title", id=data.transaction), "", say("history.facts")]
@@ -108,4 +94,5 @@ def _step(event: Told, texts: Texts) -> str:
         "history.event_" + event.type.replace(".", "_"),
         outcome=texts.say(f"history.outcome_{event.data.get('outcome')}"),
         reason=texts.say(f"history.reason_{reason}") if reason else "-",
+        related=event.data.get("related"),
     )

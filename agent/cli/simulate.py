@@ -107,6 +107,7 @@ def settings(args: argparse.Namespace, driver: Driver) -> Simulation:
         framing=framing_named(driver, args.framing) if args.framing else usual,
         terminal_id=args.terminal_id,
         seed=args.seed,
+        clock=datetime.now,
     )
 
 

@@ -8,12 +8,10 @@ once is lost, as on a UART.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
+import select
 import selectors
 import socket
-import sys
-import termios
 import time
 import tty
 from collections.abc import Callable, Iterable
@@ -65,6 +63,7 @@ class PtyPort:
         self._link = link
         self._master = -1
         self._slave = -1
+        self._name = ""
 
     def open(self, selector: selectors.BaseSelector) -> str:
         """Make the pty and its link."""
@@ -72,11 +71,11 @@ class PtyPort:
         # The slave stays open here: without any opener the master would only report hang-ups.
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
-        name = os.ttyname(self._slave)
+        self._name = os.ttyname(self._slave)
         selector.register(self._master, selectors.EVENT_READ)
         if self._link is None:
-            return f"pty:{name}"
-        self._place_link(self._link, name)
+            return f"pty:{self._name}"
+        self._place_link(self._link, self._name)
         return f"pty:{self._link}"
 
     def close(self, selector: selectors.BaseSelector) -> None:
@@ -86,7 +85,8 @@ class PtyPort:
         selector.unregister(self._master)
         self._remove_link()
         os.close(self._master)
-        os.close(self._slave)
+        if self._slave >= 0:
+            os.close(self._slave)
         self._master = self._slave = -1
 
     def read(self) -> bytes:
@@ -101,14 +101,15 @@ class PtyPort:
             os.write(self._master, data)
 
     def drain(self) -> None:
-        """Wait until the bytes written have been read."""
-        end = time.monotonic() + _DRAIN_S
-        while self._waiting() and time.monotonic() < end:
-            time.sleep(0.005)
+        """Wait until whoever has the pty open closes it.
 
-    def _waiting(self) -> int:
-        """How many bytes the other side has not read yet."""
-        return int.from_bytes(fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)), sys.byteorder)
+        That everything was read can't be seen: what the kernel still carries to the other side counts nowhere.
+        """
+        os.close(self._slave)
+        self._slave = -1
+        hang_up = select.poll()
+        hang_up.register(self._master, 0)
+        hang_up.poll(_DRAIN_S * 1000)
 
     def _place_link(self, link: Path, name: str) -> None:
         if link.exists() and not link.is_symlink():
@@ -125,7 +126,7 @@ class PtyPort:
         """Remove the link, unless another simulator has put its own there."""
         if self._link is not None:
             with contextlib.suppress(OSError):
-                if os.readlink(self._link) == os.ttyname(self._slave):
+                if os.readlink(self._link) == self._name:
                     self._link.unlink()
 
 
@@ -277,7 +278,7 @@ class Shell:
                 if any(key.fd == self._waker for key, _ in self._selector.select(self._patience())):
                     break
                 self._step()
-            if self._back_at is None:
+            if self._finished():
                 self._port.drain()
         finally:
             self._port.close(self._selector)

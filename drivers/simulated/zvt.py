@@ -31,6 +31,7 @@ class Booked:
     code: int
     trace: int
     receipt: int
+    clock: bytes  # time and date, as status information states them
 
     @property
     def counts(self) -> int:
@@ -64,6 +65,7 @@ class SimulatedZvt:
         self._turn = 0
         self._trace = self._receipt = 0
         self._prints = False
+        self._repeating = False  # a receipt is being repeated, which may be stopped at any time
         self._steps: list[_Step] = []
         self._due: float | None = None  # when the next step is to be done
         self._unacknowledged: bytes | None = None
@@ -128,6 +130,7 @@ class SimulatedZvt:
             self._steps = self._payment(kind, amount, scenario)
         else:
             self._steps = self._service(message.control)
+        self._repeating = message.control == b"\x06\x20"
         return [self._frame(apdu(_OK)), *self._proceed(now)]
 
     # --- what the terminal does, as steps ---
@@ -209,7 +212,7 @@ class SimulatedZvt:
     def _book(self, kind: Kind, amount: int, code: int) -> Booked:
         self._trace += 1
         self._receipt += 1
-        booked = Booked(kind, amount, code, self._trace, self._receipt)
+        booked = Booked(kind, amount, code, self._trace, self._receipt, self._clock())
         self._booked.append(booked)
         return booked
 
@@ -226,7 +229,7 @@ class SimulatedZvt:
             + _bcd(booked.amount, 6)
             + b"\x0b"
             + _bcd(booked.trace, 3)
-            + self._clock()
+            + booked.clock
             + b"\x22"
             + _ll(pan)
             + b"\x29"
@@ -242,9 +245,11 @@ class SimulatedZvt:
         return apdu(b"\x04\x0f", fields)
 
     def _clock(self) -> bytes:
-        """A terminal's clock that runs on its own: a minute a receipt, so that runs are the same again."""
-        minute = self._receipt % 60
-        return b"\x0c" + bytes.fromhex(f"12{minute:02}00") + b"\x0d\x11\x24"
+        """Time and date. A clock of its own moves a minute a receipt, so that runs are the same again."""
+        if self._settings.clock is None:
+            return b"\x0c" + bytes.fromhex(f"12{self._receipt % 60:02}00") + b"\x0d\x11\x24"
+        moment = self._settings.clock()
+        return b"\x0c" + bytes.fromhex(f"{moment:%H%M%S}") + b"\x0d" + bytes.fromhex(f"{moment:%m%d}")
 
     # --- sending, waiting, sending again ---
 
@@ -286,11 +291,15 @@ class SimulatedZvt:
 
     def _abort(self, now: float) -> list[Action]:
         """The cashier application gives up: before the charge, that ends it; after it, it comes too late."""
+        aborted = _Step(apdu(b"\x06\x1e", b"\x6c"))
         charging = any(isinstance(s.action, Log) and s.action.event == "charged" for s in self._steps)
-        if not charging:
+        if charging:
+            self._booked = self._booked[:-1]
+            self._steps = [aborted, _Step(action=Log("cancelled"))]
+        elif self._repeating and (self._steps or self._unacknowledged is not None):
+            self._steps = [aborted]
+        else:
             return [self._frame(apdu(_OK))]
-        self._booked = self._booked[:-1]
-        self._steps = [_Step(apdu(b"\x06\x1e", b"\x6c")), _Step(action=Log("cancelled"))]
         self._unacknowledged = None
         return [self._frame(apdu(_OK)), *self._proceed(now)]
 

@@ -20,9 +20,18 @@ from drivers.observations import (
     Progress,
     Request,
 )
+from drivers.queries import Query
 
 SECOND = 1_000_000_000
-TERMS = Terms("pos1", "concert", "serial:/dev/ttyACM0", "CNY", 100 * SECOND, 8 * SECOND // 10)
+TERMS = Terms(
+    "pos1",
+    "concert",
+    "serial:/dev/ttyACM0",
+    "CNY",
+    100 * SECOND,
+    8 * SECOND // 10,
+    asks=(Query.LAST_RESULT, Query.STATUS),
+)
 CARD = MaskedCard("497554******4970", "Visa")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,12 +17,12 @@ from agent.engine import Engine
 from agent.events import EventType
 from agent.journal import Journal
 from agent.outbox import Outbox
-from agent.payments import At, Book, Terms
+from agent.payments import At, Book
 from agent.tap import Record
 from agent.watch import Watcher
 from drivers.concert import ConcertDecoder
 from drivers.framing_lrc import frame
-from tests.agent.lines import SECOND
+from tests.agent.lines import SECOND, TERMS
 
 ENQ, ACK, EOT = b"\x05", b"\x06", b"\x04"
 CARD = "4975541234514970"
@@ -76,7 +77,7 @@ class Running:
         books = self.journal.books()
         watchers = {}
         for name in self.names:
-            terms = Terms(name, "concert", "serial:x", "EUR", 100 * SECOND, 8 * SECOND // 10)
+            terms = replace(TERMS, terminal=name, device="serial:x", currency="EUR")
             watchers[name] = Watcher(terms, ConcertDecoder, 1.0, books.get(name, Book()))
         self.engine = Engine(self.journal, watchers, lambda _drafts: None)
 

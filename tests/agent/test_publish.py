@@ -54,6 +54,7 @@ class Agent:
             ).encode(),
             metrics=lambda: b"{}",
             log_level=lambda level: level == "debug" and not self.levels.append(level),  # type: ignore[func-returns-value]
+            confirm={"T1": "asking"}.get,  # type: ignore[arg-type]
         )
         self.publisher = Publisher(mqtt_settings, self.journal.source, self.journal.path, hooks, logger())
         self.publisher.start()
@@ -238,6 +239,8 @@ def test_late_unknown_and_unsupported_commands_do_nothing(broker: Broker, tmp_pa
     commander = Commander(broker)
     assert commander.ask("resend", {"id": "late", "expires": 1, "from": 1})["error"] == "expired"
     assert commander.ask("bundle", {"id": "b", "expires": 4e9})["error"] == "not_supported"
+    assert commander.ask("confirm", {"id": "c1", "expires": 4e9, "transaction": "T1"})["ok"] is True
+    assert commander.ask("confirm", {"id": "c2", "expires": 4e9})["error"] == "not_pending"
     assert commander.ask("log-level", {"id": "l1", "expires": 4e9, "level": "loud"})["error"] == "unknown_level"
     assert commander.ask("log-level", {"id": "l2", "expires": 4e9, "level": "debug"})["ok"] is True
     assert agent.levels == ["debug"]

@@ -91,14 +91,14 @@ def test_the_agent_starts_a_new_bridge_when_its_own_was_killed(stand: Stand) -> 
         os.kill(stand.bridge_pid(), signal.SIGKILL)
         subscriber.await_type("terminal.disconnected")
         subscriber.await_type("terminal.connected", 2)
-        answer = until(lambda: _try_to_pay(stand), what="payment through the new bridge")
+        answer = until(lambda: _try_to_pay(stand), 60, "payment through the new bridge")
         assert answer.has_succeeded  # type: ignore[attr-defined]
         subscriber.await_type("transaction.completed")
 
 
 def _try_to_pay(stand: Stand) -> object:
     try:
-        return pay(stand.port(), 2.0)
+        return pay(stand.port(), 2.0, patience_s=5)
     except (OSError, AssertionError):
         return None
 
@@ -130,7 +130,7 @@ def test_a_terminal_that_reboots_in_mid_payment_leaves_a_doubt_and_comes_back(st
         doubt = subscriber.await_type("transaction.pending")[0]["data"]
         assert doubt["reason"] == "link_lost"
         subscriber.await_type("terminal.connected", 2)
-        answer = until(lambda: _try_to_pay(stand))
+        answer = until(lambda: _try_to_pay(stand), 60, "payment after the reboot")
         assert answer.has_succeeded  # type: ignore[attr-defined]
         state = until(lambda: subscriber.state if subscriber.state and subscriber.state["pending"] == 1 else None)
         assert state["terminals"]["pos1"]["link"] == "up"

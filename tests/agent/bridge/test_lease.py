@@ -27,9 +27,34 @@ def test_a_query_reaches_the_terminal_and_its_reply_the_agent_alone(rig: Rig) ->
     assert agent.bytes(wire.QUERY) == b"status?"
     assert nothing_comes(near)
     agent.tap.request("release", id=lease)
-    until(lambda: agent.lease_news("ended") == [{"lease": "ended", "id": lease, "reason": "released"}])
+    ended = until(lambda: agent.lease_news("ended"))
+    assert ended == [{"lease": "ended", "id": lease, "reason": "released", "held_ms": 0.0}]
     far.write(b"hello")
     assert read_exactly(near, 5) == b"hello"
+
+
+def test_a_terminal_that_speaks_unasked_speaks_to_the_application(rig: Rig) -> None:
+    """A late answer must not end with the agent because a query was about to be asked."""
+    far, near, agent = begun(rig)
+    agent.lease()
+    far.write(b"late answer")
+    assert read_exactly(near, 11) == b"late answer"
+    ended = until(lambda: agent.lease_news("ended"))
+    assert ended[0]["reason"] == "terminal"
+    until(lambda: agent.bytes(wire.TERMINAL) == b"late answer")
+
+
+def test_how_long_the_application_was_held_is_told(rig: Rig) -> None:
+    far, near, agent = begun(rig)
+    lease = agent.lease(hold_ms=2000)
+    agent.tap.request("write", id=lease, hex=b"?".hex())
+    os.write(near, b"pay")
+    until(lambda: agent.lease_news("cashier_waiting"))
+    assert nothing_comes(far.master, 0.2) is False  # the query alone
+    agent.tap.request("release", id=lease)
+    ended = until(lambda: agent.lease_news("ended"))
+    assert 0 < ended[0]["held_ms"] < 2000
+    assert far.read(4) == b"?pay"
 
 
 def test_what_the_application_says_meanwhile_waits_and_goes_out_in_order(rig: Rig) -> None:
