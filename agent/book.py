@@ -30,6 +30,7 @@ from typing import Any
 from agent.doubts import (
     booted,
     call_people,
+    contradiction,
     counted,
     double_charge,
     doubt,
@@ -263,10 +264,11 @@ def _answer_to_inquiry(book: Book, answer: Answer, at: At, terms: Terms) -> Step
 
 def _orphan(book: Book, answer: Answer, at: At, terms: Terms) -> Step:
     """An answer whose request passed before we watched: it happened, so it is recorded."""
+    before = book.current
     request = Request(direction=Direction.CASHIER, kind=Kind.OTHER, message="unseen request")
     book, started = _begin(book, request, at, terms)
     book, drafts = _answer_while_open(book, answer, at, terms)
-    return book, started + drafts
+    return book, started + drafts + contradiction(before, book.current, at, terms)
 
 
 def _belongs(payment: Payment, facts: Facts) -> bool:

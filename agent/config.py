@@ -25,6 +25,7 @@ __all__ = [
     "Log",
     "Mqtt",
     "Problem",
+    "Proof",
     "Terminal",
     "load",
     "problems",
@@ -97,6 +98,14 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Who a patient's proof speaks for, and whom to ask."""
+
+    hospital: str | None = None
+    contact: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A configuration that may be used. `mqtt` is None where nothing is published."""
 
@@ -104,7 +113,12 @@ class Config:
     terminals: tuple[Terminal, ...]
     mqtt: Mqtt | None
     log: Log
+    proof: Proof
     path: Path
+
+    def protocol_of(self, terminal: str) -> str:
+        """The protocol of a terminal; empty when the terminal is not configured any more."""
+        return next((known.protocol for known in self.terminals if known.name == terminal), "")
 
 
 @dataclass(frozen=True, slots=True)

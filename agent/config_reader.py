@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from agent import config_rules as rules
-from agent.config import Agent, Config, Confirm, Log, Mqtt, Problem, Terminal
-from agent.config_schema import AGENT, CONFIRM, LOG, MQTT, SECTIONS, TABLES, TERMINAL, Key, Section
+from agent.config import Agent, Config, Confirm, Log, Mqtt, Problem, Proof, Terminal
+from agent.config_schema import AGENT, CONFIRM, LOG, MQTT, PROOF, SECTIONS, TABLES, TERMINAL, Key, Section
 from agent.config_source import Place, Source, UnreadableError
 from agent.config_source import read as read_source
 from agent.config_values import BrokerUrl, FilePath, Kind, RefusedError, nearest, shown
@@ -58,12 +58,14 @@ class _Reader:
                 self._unknown_table((name,), name, TABLES)
         agent = self._open(AGENT, ("agent",), "agent", data.get("agent", {}))
         log = self._open(LOG, ("log",), "log", data.get("log", {}))
+        proof = self._open(PROOF, ("proof",), "proof", data.get("proof", {}))
         mqtt = self._open(MQTT, ("mqtt",), "mqtt", data.get("mqtt", {}))
         terminals = self._open_terminals(data.get("terminal", []))
-        self._take_overrides(environ, agent, log, mqtt, terminals)
+        self._take_overrides(environ, (agent, log, proof, mqtt), terminals)
         wants_mqtt = "mqtt" in data or bool(mqtt.overrides)
         self._read_table(agent)
         self._read_table(log)
+        self._read_table(proof)
         if wants_mqtt:
             self._read_table(mqtt)
             self._rules(mqtt, rules.MQTT)
@@ -75,6 +77,7 @@ class _Reader:
             terminals=tuple(built),
             mqtt=_mqtt(mqtt.values) if wants_mqtt else None,
             log=Log(**log.values),
+            proof=Proof(**proof.values),
             path=self._source.path,
         )
 
@@ -172,14 +175,9 @@ class _Reader:
     # -- environment --------------------------------------------------------------------------------------
 
     def _take_overrides(
-        self,
-        environ: Mapping[str, str],
-        agent: _Table,
-        log: _Table,
-        mqtt: _Table,
-        terminals: list[tuple[_Table, _Table]],
+        self, environ: Mapping[str, str], single: tuple[_Table, ...], terminals: list[tuple[_Table, _Table]]
     ) -> None:
-        tables = {table.section.name.upper(): table for table in (agent, log, mqtt)}
+        tables = {table.section.name.upper(): table for table in single}
         for table, confirm in terminals:
             name = table.found.get("name")
             if isinstance(name, str):

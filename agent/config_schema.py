@@ -254,7 +254,7 @@ CONFIRM = Section(
             kind=Duration(),
             default="15m",
             field="escalate_after_s",
-            meaning="With no way left to ask: how long the outcome may take to come by itself before people are told.",
+            meaning="So long an outcome may stay unknown before people are called; the terminal is still asked then.",
         ),
     ),
     "How pending outcomes of the terminal above are settled. May be left out.",
@@ -312,6 +312,15 @@ LOG = Section(
     "The log goes to stderr. It never holds a card number.",
 )
 
+PROOF = Section(
+    "proof",
+    (
+        Key(name="hospital", kind=Text(), meaning="The name that stands on it."),
+        Key(name="contact", kind=Text(), meaning="Whom the patient may ask: an office, a telephone number."),
+    ),
+    "What `tillwatch proof` says besides the payment. May be left out.",
+)
+
 #: In the order of the file. A terminal's own tables are named "terminal.…".
-SECTIONS = (AGENT, TERMINAL, CONFIRM, MQTT, LOG)
-TABLES = ("agent", "terminal", "mqtt", "log")
+SECTIONS = (AGENT, TERMINAL, CONFIRM, MQTT, LOG, PROOF)
+TABLES = ("agent", "terminal", "mqtt", "log", "proof")

@@ -57,14 +57,14 @@ class Asker:
 
     def schedule(self) -> tenacity.wait.wait_base:
         """The pauses between questions: the first one as configured, then doubling, each anywhere below its cap."""
-        later = tenacity.wait_random_exponential(multiplier=2 * self.first_delay_s, max=self.max_delay_s)
+        later = tenacity.wait_random_exponential(multiplier=self.first_delay_s, max=self.max_delay_s)
         return tenacity.wait_chain(tenacity.wait_fixed(self.first_delay_s), later)
 
     def lease_terms(self) -> dict[str, Any]:
         """What is asked of the bridge."""
         bound_ms = self.asking.patience_s * 1000 / 2
         drain_ms = bound_ms * _DRAIN_SHARE
-        abort = self.words.get(Word.ABORT) or self.words.get(Word.END) or b""
+        words = self.words
         return {
             "line": self.terminal,
             "quiet_ms": int(self.quiet_s * 1000),
@@ -72,7 +72,8 @@ class Asker:
             "max_ms": int(self.asking.longest_s * 1000),
             "hold_ms": int(bound_ms - drain_ms),
             "drain_ms": int(drain_ms),
-            "abort": abort.hex(),
+            "abort": (words.get(Word.ABORT) or words.get(Word.END) or b"").hex(),
+            "reply": _acknowledgement(words).hex() if Word.ABORT in words else "",
         }
 
 
@@ -218,6 +219,11 @@ class Confirmer:
 
     def _line_of(self, lease: object) -> _Line | None:
         return next((line for line in self._lines.values() if lease is not None and line.lease == lease), None)
+
+
+def _acknowledgement(words: Mapping[Word, bytes]) -> bytes:
+    """What a terminal waits for when it says that a command was ended."""
+    return words.get(Word.LINK_ACK, b"") + words.get(Word.ACKNOWLEDGE, b"")
 
 
 def _askable(payment: Payment) -> bool:

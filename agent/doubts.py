@@ -68,9 +68,24 @@ def double_charge(book: Book, at: At, terms: Terms) -> tuple[Draft, ...]:
     alike = [p for p in book.pending if (p.kind, p.facts.amount) == (payment.kind, payment.facts.amount)]
     if not alike:
         return ()
-    data = transaction_data(payment, terms)
-    warned = replace(data, warning=WarningKind.POSSIBLE_DOUBLE_CHARGE, related=alike[-1].id)
-    return (Draft(EventType.TRANSACTION_WARNING, warned, at.wall_ns),)
+    return (_warning(payment, WarningKind.POSSIBLE_DOUBLE_CHARGE, alike[-1], at, terms),)
+
+
+def contradiction(settled: Payment | None, shown: Payment | None, at: At, terms: Terms) -> tuple[Draft, ...]:
+    """A warning when an answer that nobody asked for tells otherwise than the evidence that settled a doubt.
+
+    A settled outcome never changes; the answer stands as a transaction of its own, and people have to look at both.
+    """
+    if settled is None or shown is None or settled.how is None or settled.facts.amount != shown.facts.amount:
+        return ()
+    if (settled.outcome is Outcome.APPROVED) is (shown.outcome is Outcome.APPROVED):
+        return ()
+    return (_warning(shown, WarningKind.CONTRADICTION, settled, at, terms),)
+
+
+def _warning(payment: Payment, kind: WarningKind, related: Payment, at: At, terms: Terms) -> Draft:
+    data = replace(transaction_data(payment, terms), warning=kind, related=related.id)
+    return Draft(EventType.TRANSACTION_WARNING, data, at.wall_ns)
 
 
 # --- asking ------------------------------------------------------------------------------------------------------

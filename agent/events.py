@@ -71,6 +71,7 @@ class WarningKind(StrEnum):
     """What a `transaction.warning` warns of."""
 
     POSSIBLE_DOUBLE_CHARGE = "possible_double_charge"
+    CONTRADICTION = "contradiction"  # the terminal says otherwise after a doubt was settled
 
 
 @dataclass(frozen=True, slots=True)

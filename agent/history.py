@@ -7,7 +7,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from agent.errors import NothingFoundError, UsageError
 from agent.events import TransactionData
 from agent.frozen import from_plain
 from agent.journal import connect_read_only
+from agent.payments import Book, Payment
 from drivers.observations import Outcome
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
@@ -79,13 +80,29 @@ class History:
             yield from_plain(TransactionData, json.loads(data))
 
     def transaction(self, wanted: str) -> TransactionData:
-        """The transaction of that id, or of the only one that begins like it."""
+        """The transaction of that id, or of the only one that begins like it; in doubt, with all questions so far."""
         rows = self._db.execute(
             "SELECT data FROM transactions WHERE id >= ?1 AND id < ?1 || '~' LIMIT 2", (wanted.upper(),)
         ).fetchall()
         if len(rows) != 1:
             raise NothingFoundError("history.ambiguous" if rows else "history.not_found", id=wanted)
-        return from_plain(TransactionData, json.loads(rows[0][0]))
+        data = from_plain(TransactionData, json.loads(rows[0][0]))
+        payment = self.payment(data.transaction)
+        if payment is None or not payment.in_doubt:
+            return data
+        return replace(data, attempts=payment.attempts, asked=payment.asked_data)
+
+    def payment(self, transaction: str) -> Payment | None:
+        """The payment as its terminal's book has it now, with how often it was asked about; None when it has left it.
+
+        Books hold what events tell only later: every question, and when the next one is due.
+        """
+        for (state,) in self._db.execute("SELECT state FROM books"):
+            book = from_plain(Book, json.loads(state))
+            for payment in (*book.pending, *([book.current] if book.current else [])):
+                if payment.id == transaction:
+                    return payment
+        return None
 
     def events(self, transaction: str) -> list[Told]:
         """Everything told about a transaction, oldest first."""

@@ -178,6 +178,11 @@ class Payment:
         return self.doubt is not None
 
     @property
+    def asked_data(self) -> tuple[AskedData, ...]:
+        """The last questions to the terminal, as events show them."""
+        return tuple(AskedData(timestamp(ask.wall_ns), ask.query, ask.said, ask.code) for ask in self.asked)
+
+    @property
     def charged(self) -> Certainty:
         """Whether somebody's money moved."""
         if self.outcome is Outcome.UNKNOWN:
@@ -284,6 +289,6 @@ def transaction_data(payment: Payment, terms: Terms) -> TransactionData:
         how=payment.how,
         late=payment.late,
         call=payment.doubt.call if payment.doubt else None,
-        asked=tuple(AskedData(timestamp(ask.wall_ns), ask.query, ask.said, ask.code) for ask in payment.asked),
+        asked=payment.asked_data,
     )
     return replace(data, advice=advise(data, terms.protocol)) if data.reason else data

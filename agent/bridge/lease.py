@@ -3,6 +3,8 @@
 The cashier application's bytes wait meanwhile, in order. When it speaks, the agent is told, and has `hold_ms` to end;
 then the bridge ends the lease itself: it sends the protocol's own abort, where the agent gave one, lets the terminal
 finish for `drain_ms`, and passes on what waited. The same happens when the agent dies or the lease grows too old.
+What the terminal says to the abort is answered with `reply` (its acknowledgement in that protocol), so that it does
+not wait for one that nobody would send, and refuse the application meanwhile.
 When the terminal speaks before it was asked anything, its bytes are the cashier application's, and the lease ends.
 """
 
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
 LONGEST_HOLD_MS = 2000
 LONGEST_MS = 60_000
 LONGEST_WAIT_MS = 60_000
+REPLIES = 4  # to an abort; what says more than that is no end of a command
+REPLY_AFTER_S = 0.02  # the terminal has said all that it says at once
 
 
 class Terms:
     """What a client asks for, read and bounded before anything happens: a bad request must not leave a line leased."""
 
-    __slots__ = ("abort", "drain_s", "hold_s", "line", "max_s", "quiet_s", "wait_s")
+    __slots__ = ("abort", "drain_s", "hold_s", "line", "max_s", "quiet_s", "reply", "wait_s")
 
     def __init__(self, asked: dict[str, Any]) -> None:
         """Raises KeyError, ValueError, TypeError or OverflowError."""
@@ -37,12 +41,24 @@ class Terms:
         self.hold_s = min(int(asked["hold_ms"]), LONGEST_HOLD_MS) / 1000
         self.drain_s = min(int(asked["drain_ms"]), LONGEST_HOLD_MS) / 1000
         self.abort = bytes.fromhex(asked.get("abort") or "")
+        self.reply = bytes.fromhex(asked.get("reply") or "")
 
 
 class Lease:
     """One lease of one line, from its grant to its end."""
 
-    __slots__ = ("_line", "_loop", "_notify", "_state", "_terms", "_waiting_since", "_written", "id")
+    __slots__ = (
+        "_line",
+        "_loop",
+        "_notify",
+        "_replies",
+        "_reply_due",
+        "_state",
+        "_terms",
+        "_waiting_since",
+        "_written",
+        "id",
+    )
 
     def __init__(
         self, loop: Loop, line: Line, number: int, terms: Terms, notify: Callable[[dict[str, Any]], None]
@@ -54,6 +70,8 @@ class Lease:
         self._terms = terms
         self._state = "active"
         self._written = False
+        self._replies = 0
+        self._reply_due = False
         self._waiting_since: float | None = None  # when the cashier application spoke
         line.lease = self
         line.tell_lease({"lease": "granted", "id": number})
@@ -73,6 +91,18 @@ class Lease:
     def asked(self) -> bool:
         """Whether what the terminal says now may be an answer to its owner."""
         return self._written
+
+    def terminal_spoke(self) -> None:
+        """It answered: to its owner, or to our abort."""
+        if self._state == "draining" and self._terms.reply and not self._reply_due and self._replies < REPLIES:
+            self._reply_due = True
+            self._replies += 1
+            self._loop.later(REPLY_AFTER_S, self._reply)
+
+    def _reply(self) -> None:
+        self._reply_due = False
+        if self._state == "draining":
+            self._line.query(self._terms.reply)
 
     def cashier_spoke(self) -> None:
         """The application's bytes wait: hurry."""

@@ -87,6 +87,7 @@ class Line:
         """The terminal said something."""
         if self.lease is not None and self.lease.asked:
             self._keep(wire.REPLY, data)
+            self.lease.terminal_spoke()
             return
         if self.lease is not None:
             self.lease.end("terminal")

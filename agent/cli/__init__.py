@@ -28,6 +28,8 @@ VERBS: dict[str, str] = {
     "status": "agent.cli.status",
     "transactions": "agent.cli.transactions",
     "show": "agent.cli.show",
+    "confirm": "agent.cli.confirm",
+    "proof": "agent.cli.proof",
     "simulate": "agent.cli.simulate",
     "record": "agent.cli.record",
     "replay": "agent.cli.replay",

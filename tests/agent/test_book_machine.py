@@ -8,11 +8,25 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from agent.events import Certainty, EventType, TransactionData
+from agent.events import Call, Certainty, EventType, TransactionData
 from agent.frozen import from_plain, to_plain
-from agent.payments import Book, LinkDown, LinkUp, Missed, PortClosed, PortRefused, State, Tick
-from drivers.observations import Acked, Kind, Outcome, Phase
-from tests.agent.lines import Play, answer, broken, cashier_ack, progress, request, terminal_ack
+from agent.payments import (
+    Book,
+    Booted,
+    LinkDown,
+    LinkUp,
+    Missed,
+    PortClosed,
+    PortRefused,
+    Replied,
+    Scheduled,
+    State,
+    Tick,
+    Waited,
+)
+from drivers.observations import Acked, Facts, Kind, Outcome, Phase
+from drivers.queries import Finding, Query, Said
+from tests.agent.lines import TERMS, Play, answer, broken, cashier_ack, progress, request, terminal_ack
 
 AMOUNTS = st.sampled_from([100, 250, None])
 FINAL_TYPES = (EventType.TRANSACTION_COMPLETED, EventType.TRANSACTION_CONFIRMED)
@@ -61,6 +75,35 @@ class BookMachine(RuleBasedStateMachine):
         self.play.wait(seconds)
         self.play.see(Tick())
 
+    @rule(
+        said=st.sampled_from(list(Said)),
+        query=st.sampled_from(list(Query)),
+        outcome=st.sampled_from([*Outcome, None]),
+        amount=AMOUNTS,
+        trace=st.sampled_from([None, "000001", "000002"]),
+    )
+    def terminal_is_asked(
+        self, said: Said, query: Query, outcome: Outcome | None, amount: int | None, trace: str | None
+    ) -> None:
+        if said is Said.TRANSACTION and outcome is Outcome.APPROVED:
+            self.approved_amounts.add(amount)
+        facts = Facts(amount=amount, trace=trace)
+        self.play.see(Replied(Finding(query=query, said=said, facts=facts, outcome=outcome)))
+
+    @rule(anyway=st.booleans())
+    def a_question_is_planned(self, anyway: bool) -> None:
+        for payment in self.play.book.unknown:
+            self.play.see(Scheduled(payment.id, self.play.now, TERMS.asks if anyway else ()))
+
+    @rule(seconds=st.sampled_from([1, 1000, 90_000]))
+    def time_passes_without_the_bridge(self, seconds: float) -> None:
+        self.play.wait(seconds)
+        self.play.see(Waited())
+
+    @rule(boot=st.sampled_from(["one", "two"]))
+    def machine_boots(self, boot: str) -> None:
+        self.play.see(Booted(boot))
+
     @rule()
     def agent_restarts(self) -> None:
         """What the journal keeps is the same book again."""
@@ -96,6 +139,24 @@ class BookMachine(RuleBasedStateMachine):
         assert doubtful - settled <= kept | being_delivered
 
     @invariant()
+    def every_doubt_is_being_asked_about_or_in_peoples_hands(self) -> None:
+        for payment in self.play.book.unknown:
+            assert payment.doubt is not None
+            asked = any(query.proves for query in payment.doubt.asks_left)
+            assert asked or payment.doubt.call is Call.FINAL
+
+    @invariant()
+    def people_are_called_once_each_time(self) -> None:
+        calls = [(data.transaction, data.call) for data in self.told(EventType.TRANSACTION_ESCALATED)]
+        assert len(calls) == len(set(calls))
+
+    @invariant()
+    def a_warning_names_another_transaction(self) -> None:
+        for data in self.told(EventType.TRANSACTION_WARNING):
+            assert data.warning is not None
+            assert data.related not in (None, data.transaction)
+
+    @invariant()
     def nobody_is_charged_without_an_approval_on_the_line(self) -> None:
         for data in self.told(*FINAL_TYPES):
             if data.charged is Certainty.YES:
@@ -110,6 +171,19 @@ class BookMachine(RuleBasedStateMachine):
     def a_waiting_payment_has_a_deadline(self) -> None:
         waiting = self.play.book.state in (State.OPEN, State.ANSWERED)
         assert (self.play.book.deadline_mono_ns is not None) == waiting
+
+    def teardown(self) -> None:
+        """A day later, whatever happened: every doubt is settled or in somebody's hands."""
+        if not hasattr(self, "play"):
+            return
+        self.play.wait(90_000)
+        self.play.see(Tick())
+        self.play.wait(90_000)
+        self.play.see(Tick())
+        assert all(p.doubt and p.doubt.call is Call.FINAL for p in self.play.book.unknown)
+        doubtful = {data.transaction for data in self.told(EventType.TRANSACTION_PENDING)}
+        ended = {data.transaction for data in self.told(*FINAL_TYPES, EventType.TRANSACTION_ESCALATED)}
+        assert doubtful <= ended
 
     def told(self, *kinds: EventType) -> list[TransactionData]:
         return [

@@ -20,8 +20,10 @@ from agent.outbox import Outbox
 from agent.payments import At, Book
 from agent.tap import Record
 from agent.watch import Watcher
+from drivers import concert_queries
 from drivers.concert import ConcertDecoder
 from drivers.framing_lrc import frame
+from drivers.queries import QueryLine, Word
 from tests.agent.lines import SECOND, TERMS
 
 ENQ, ACK, EOT = b"\x05", b"\x06", b"\x04"
@@ -64,6 +66,29 @@ def link(up: bool, reason: str | None = None) -> tuple[int, bytes]:
     return wire.LINK, json.dumps({"link": "up" if up else "down", "reason": reason}).encode()
 
 
+def port_closed() -> tuple[int, bytes]:
+    return wire.PORT, json.dumps({"port": "closed"}).encode()
+
+
+def asked(amount: int, result: str = "0") -> list[tuple[int, bytes]]:
+    """What passes when the agent asks for the last transaction."""
+    words = concert_queries.words(QueryLine("serial", "EUR"))
+    granted, ended = ({"lease": news, "id": 1} for news in ("granted", "ended"))
+    talk = [
+        (wire.QUERY, words[Word.ENQUIRE]),
+        (wire.REPLY, ACK),
+        (wire.QUERY, words[Word.ASK_LAST_RESULT]),
+        (wire.REPLY, ACK),
+        (wire.QUERY, EOT),
+        (wire.REPLY, ENQ),
+        (wire.QUERY, ACK),
+        (wire.REPLY, answer(amount, result)),
+        (wire.QUERY, ACK),
+        (wire.REPLY, EOT),
+    ]
+    return [(wire.LEASE, json.dumps(granted).encode()), *talk, (wire.LEASE, json.dumps(ended).encode())]
+
+
 class Running:
     """An engine on a journal; `crash` loses everything that is not durable."""
 
@@ -78,7 +103,7 @@ class Running:
         watchers = {}
         for name in self.names:
             terms = replace(TERMS, terminal=name, device="serial:x", currency="EUR")
-            watchers[name] = Watcher(terms, ConcertDecoder, 1.0, books.get(name, Book()))
+            watchers[name] = Watcher(terms, ConcertDecoder, 1.0, books.get(name, Book()), concert_queries.finding)
         self.engine = Engine(self.journal, watchers, lambda _drafts: None)
 
     def crash(self) -> None:
@@ -116,6 +141,13 @@ PASSED = [
     link(False, "gone"),
     link(True),
     *payment(88),
+    *payment(555)[:5],
+    port_closed(),
+    *asked(555),
+    *payment(99)[:5],
+    port_closed(),
+    *asked(99, "7"),
+    *payment(66),
 ]
 
 
@@ -128,7 +160,7 @@ def test_crashes_change_nothing_of_what_is_told(cuts: list[int], torn: list[int]
     """The line's bytes torn into chunks, the agent killed at any record: the events are those of an undisturbed run."""
     pieces = []
     for (kind, data), size in zip(PASSED, torn, strict=True):
-        whole = kind not in (wire.CASHIER, wire.TERMINAL)
+        whole = kind not in (wire.CASHIER, wire.TERMINAL, wire.REPLY)
         pieces += [(kind, data)] if whole else [(kind, data[at : at + size]) for at in range(0, len(data), size)]
     records = tape(pieces)
     with TemporaryDirectory() as calm_folder, TemporaryDirectory() as rough_folder:
@@ -143,6 +175,22 @@ def test_crashes_change_nothing_of_what_is_told(cuts: list[int], torn: list[int]
         assert [body["sequence"] for body in rough.bodies()] == list(range(1, len(calm.told()) + 1))
         calm.journal.close()
         rough.journal.close()
+
+
+def test_what_the_terminal_shows_when_asked_settles_the_payment_once(running: Running) -> None:
+    records = tape([link(True), *payment(1234), *payment(555)[:5], port_closed(), *asked(555)])
+    running.feed(records[:-3], running.begin())
+    assert running.told()[-1][0] == EventType.TRANSACTION_PENDING
+    running.crash()
+    running.feed(records, running.begin())
+    data = [data for kind, data in running.told() if kind == EventType.TRANSACTION_CONFIRMED]
+    assert [(d["outcome"], d["attempts"], d["how"]) for d in data] == [("approved", 1, "repeat_receipt")]  # type: ignore[index]
+
+
+def test_a_lease_that_ended_before_anything_was_asked_is_no_attempt(running: Running) -> None:
+    lease = [piece for piece in asked(555) if piece[0] == wire.LEASE]
+    running.feed(tape([link(True), *payment(555)[:5], port_closed(), *lease]), running.begin())
+    assert running.engine.watchers["pos1"].book.unknown[0].attempts == 0
 
 
 def test_a_crash_in_mid_frame_leaves_no_byte_of_it_on_the_disk(running: Running, tmp_path: Path) -> None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from pathlib import Path
 
+import serial
 from telium import Telium, TeliumAsk, TeliumNativeSerial, TeliumResponse
+
+from agent.demo.cashier import Manner, NoAnswer, pay_zvt
+from drivers.driver import Framing
+from tests.drivers.zvt_peer import ABORT, COMPLETION, ZvtPeer, authorisation
 
 
 def pay(
@@ -18,3 +25,24 @@ def pay(
         return telium.verify(ask, waiting_timeout=patience_s)
     finally:
         telium.close()
+
+
+def pay_zvt_serial(port: Path, amount: int, patience_s: float = 10) -> bool:
+    """Pay over ZVT on a serial line, with the tests' own ECR; True when the terminal ended the command in time."""
+    peer = ZvtPeer(Framing.SERIAL)
+    deadline = time.monotonic() + patience_s
+    with serial.Serial(str(port), 9600, stopbits=2, timeout=0.05) as line:
+        line.write(peer.command(authorisation(amount)))
+        while time.monotonic() < deadline:
+            line.write(peer.receive(line.read(max(1, line.in_waiting))))
+            if {COMPLETION, ABORT} & set(peer.controls()):
+                return True
+    return False
+
+
+def pay_zvt_tcp(address: str, amount: int, patience_s: float = 10) -> str | None:
+    """Pay over ZVT on TCP; the result code, or None when no answer came in time. `address`: HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    with contextlib.suppress(NoAnswer):
+        return pay_zvt((host, int(port)), amount, Manner.PROPER, patience_s)
+    return None

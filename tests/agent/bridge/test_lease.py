@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from agent.bridge import wire
+from agent.bridge.lease import REPLIES
 from tests.agent.bridge.rig import FarEnd, Listener, Rig, nothing_comes, read_exactly
 from tests.waits import until
 
@@ -138,3 +139,34 @@ def test_a_device_that_goes_ends_the_lease(rig: Rig) -> None:
     agent.lease()
     far.unplug()
     until(lambda: [news["reason"] for news in agent.lease_news("ended")] == ["link_down"])
+
+
+def test_what_the_terminal_says_to_the_abort_is_acknowledged(rig: Rig) -> None:
+    """The agent died in mid-question: a terminal left waiting for an acknowledgement would refuse the next payment."""
+    far, near, agent = begun(rig)
+    lease = agent.lease(abort=b"stop".hex(), reply=b"ok".hex(), drain_ms=600)
+    agent.tap.request("write", id=lease, hex=b"status?".hex())
+    assert far.read(7) == b"status?"
+    agent.tap.close()
+    assert far.read(4) == b"stop"
+    far.write(b"stopped")
+    assert far.read(2) == b"ok"
+    os.write(near, b"pay")
+    assert far.read(3) == b"pay"
+    assert nothing_comes(near)
+    far.write(b"paid")
+    assert read_exactly(near, 4) == b"paid"
+
+
+def test_a_terminal_that_never_ends_is_not_answered_for_ever(rig: Rig) -> None:
+    far, _near, agent = begun(rig)
+    lease = agent.lease(abort=b"stop".hex(), reply=b"!".hex(), drain_ms=1500)
+    agent.tap.request("write", id=lease, hex=b"?".hex())
+    assert far.read(1) == b"?"
+    agent.tap.close()
+    assert far.read(4) == b"stop"
+    for _ in range(REPLIES):
+        far.write(b"x")
+        assert far.read(1) == b"!"
+    far.write(b"x")
+    assert nothing_comes(far.master, 0.2)
