@@ -57,7 +57,7 @@ class ZvtConversation:
         self._first = Word.ASK_LAST_RESULT if query is Query.LAST_RESULT else Word.ASK_STATUS
         self._last = self._first
         self._resends = 0
-        self._aborting = self._ending = False
+        self._interrupted = self._aborting = self._ending = False
         self.done = False
 
     def begin(self) -> Sequence[Word]:
@@ -72,11 +72,13 @@ class ZvtConversation:
         return said
 
     def interrupt(self) -> Sequence[Word]:
-        """Ask the terminal to end the command; it answers with 06 1E, or goes on to its end."""
-        if self._ending or self._aborting:
-            return []
-        self._aborting = True
-        return [self._say(Word.ABORT)]
+        """Answer the terminal's next message with the wish to end the command; it ends it with 06 1E, or goes on.
+
+        The terminal waits for an answer then, so that the wish can't cross its last message: what it said to a wish
+        that came too late would reach the cashier application.
+        """
+        self._interrupted = True
+        return []
 
     def _answer(self, token: Token) -> list[Word]:
         if isinstance(token, LinkAck):
@@ -107,6 +109,9 @@ class ZvtConversation:
         if message.control in _ENDS:
             self._ending = True
             self.done = not self._serial
+        elif self._interrupted and not self._aborting:
+            self._aborting = True
+            return [self._say(Word.ABORT)]
         return [self._say(Word.ACKNOWLEDGE)]
 
     def _say(self, word: Word) -> Word:
