@@ -99,6 +99,8 @@ class Scenario(StrEnum):
     LOST = "lost"  # charges, and the answer is lost: asking again finds it
     GARBAGE = "garbage"  # noise and a broken frame before the good answer
     REBOOT = "reboot"  # loses its line in mid-payment for `Simulation.reboot_s`; charges, and forgets to say so
+    BROKEN = "broken"  # charges, and every try to answer arrives broken
+    UNSURE = "unsure"  # charges, and answers with a result that does not say so
     BUSY = "busy"  # refuses to take a request
 
 

@@ -96,7 +96,7 @@ class SimulatedConcert:
         self._answer = b""
         self._tries = 0
         self._work_after_answer = False
-        self._spoil_next = False  # the next answer goes out with a wrong LRC
+        self._spoil = 0  # so many more answers go out with a wrong LRC
         self._actions: list[Action] = []
 
     def receive(self, data: bytes, now: float) -> Sequence[Action]:
@@ -216,8 +216,12 @@ class SimulatedConcert:
             self._log("answer_lost")
             self._ready()
         else:
+            if self._scenario is Scenario.UNSURE:
+                result, private = "5", ""
+            if self._scenario is Scenario.BROKEN:
+                self._spoil = ANSWER_TRIES
             if self._scenario is Scenario.GARBAGE:
-                self._spoil_next = True
+                self._spoil = 1
                 self._send(bytes(self._random.choices(range(0x80, 0x100), k=7)))
             self._answer = self._framed_answer(result, asked.amount, asked.currency, private)
             self._call(now)
@@ -258,8 +262,8 @@ class SimulatedConcert:
         self._tries += 1
         self._deadline = now + T_REPLY
         answer = self._answer
-        if self._spoil_next:
-            self._spoil_next = False
+        if self._spoil:
+            self._spoil -= 1
             answer = answer[:-1] + bytes([answer[-1] ^ 0x55])
         self._send(answer)
 
@@ -301,7 +305,7 @@ class SimulatedConcert:
         self._state = _State.READY
         self._deadline = None
         self._work_after_answer = False
-        self._spoil_next = False
+        self._spoil = 0
 
     def _send(self, data: bytes) -> None:
         self._actions.append(Send(data))

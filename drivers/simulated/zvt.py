@@ -45,14 +45,14 @@ class Booked:
 class _Step:
     """Something to do: say a message and wait for its acknowledgement, or act at once; `after` seconds before it.
 
-    `raw` bytes go out as they are; a `hurt` message goes out with a wrong CRC at first.
+    `raw` bytes go out as they are; a `hurt` message goes out with a wrong CRC so many times.
     """
 
     message: bytes | None = None
     action: Action | None = None
     after: float = 0.0
     raw: bool = False
-    hurt: bool = False
+    hurt: int = 0
 
 
 class SimulatedZvt:
@@ -70,6 +70,7 @@ class SimulatedZvt:
         self._due: float | None = None  # when the next step is to be done
         self._unacknowledged: bytes | None = None
         self._tries = 0
+        self._hurt = 0  # so many more frames go out broken
         self._booked: list[Booked] = []
         self._since_settlement = 0
 
@@ -147,15 +148,27 @@ class SimulatedZvt:
             return [*begun, *self._refused(kind, amount, 0x05, "declined", think / 2)]
         booked = self._book(kind, amount, 0)
         charged = _Step(action=_log("charged", booked), after=think / 2)
-        if scenario is Scenario.LOST:
-            return [*begun, charged, _Step(action=_log("answer_lost", booked))]
-        if scenario is Scenario.REBOOT:
-            return [*begun, charged, _Step(action=HangUp(settings.reboot_s)), _Step(action=_log("rebooted", booked))]
+        if (lost := self._no_good_answer(booked, scenario)) is not None:
+            return [*begun, charged, *lost]
         garbage = scenario is Scenario.GARBAGE
         noise = [_Step(b"\x00\xff\x55\xaa\x99", raw=True)] if garbage else []
         end = [_Step(apdu(b"\x06\x0f")), _Step(action=_log("delivered", booked))]
-        told = _Step(self._status(booked), hurt=garbage and self._serial)
+        told = _Step(self._status(booked), hurt=1 if garbage and self._serial else 0)
         return [*begun, charged, *noise, told, *self._receipts(booked), *end]
+
+    def _no_good_answer(self, booked: Booked, scenario: Scenario) -> list[_Step] | None:
+        """What comes behind the charge instead of an answer; None when the scenario has nothing against one."""
+        if scenario is Scenario.LOST:
+            return [_Step(action=_log("answer_lost", booked))]
+        if scenario is Scenario.REBOOT:
+            return [_Step(action=HangUp(self._settings.reboot_s)), _Step(action=_log("rebooted", booked))]
+        if scenario is Scenario.UNSURE:
+            return [_Step(apdu(b"\x06\x1e", b"\x7d")), _Step(action=_log("answer_unclear", booked))]
+        if scenario is Scenario.BROKEN:
+            hurt = _Step(self._status(booked), hurt=RETRIES + 1)
+            torn = _Step(self._status(booked)[:9], raw=True)  # TCP has no checksum: half of a message, and no more
+            return [_Step(action=_log("answer_broken", booked)), hurt if self._serial else torn]
+        return None
 
     def _refused(self, kind: Kind, amount: int, code: int, event: str, after: float) -> list[_Step]:
         booked = self._book(kind, amount, code)
@@ -272,8 +285,8 @@ class SimulatedZvt:
             elif step.message is not None:
                 self._unacknowledged, self._tries = step.message, 1
                 self._due = now + RETRY_S
-                hurt = Send(serial_frame(step.message, wrong=0x0101))
-                actions.append(hurt if step.hurt else self._frame(step.message))
+                self._hurt = step.hurt
+                actions.append(self._frame(step.message))
                 return actions
         return actions
 
@@ -282,7 +295,7 @@ class SimulatedZvt:
         if self._unacknowledged is None:
             return []
         if self._tries > RETRIES or not self._serial:
-            self._unacknowledged, self._due = None, None
+            self._unacknowledged, self._due, self._hurt = None, None, 0
             self._steps.clear()
             return [Log("not_acknowledged")]
         self._tries += 1
@@ -304,6 +317,9 @@ class SimulatedZvt:
         return [self._frame(apdu(_OK)), *self._proceed(now)]
 
     def _frame(self, message: bytes) -> Send:
+        if self._hurt:
+            self._hurt -= 1
+            return Send(serial_frame(message, wrong=0x0101))
         return Send(serial_frame(message) if self._serial else message)
 
     def _next_scenario(self) -> Scenario:

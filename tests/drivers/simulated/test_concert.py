@@ -14,7 +14,7 @@ from telium.payment import LrcChecksumException
 
 from drivers.concert import DRIVER
 from drivers.driver import Action, HangUp, Log, Scenario, Send, Simulation
-from drivers.framing_lrc import frame
+from drivers.framing_lrc import frame, lrc
 from drivers.observations import Answer, Direction, Outcome
 from drivers.simulated.concert import ENQ_TRIES, SimulatedConcert
 from drivers.simulated.shell import PtyPort, Shell
@@ -71,6 +71,7 @@ class Bench:
         (Scenario.SLOW, Outcome.APPROVED, ["requested", "charged", "answered", "delivered"]),
         (Scenario.LATE, Outcome.APPROVED, ["requested", "charged", "answered", "delivered"]),
         (Scenario.DECLINE, Outcome.DECLINED, ["requested", "declined", "answered", "delivered"]),
+        (Scenario.UNSURE, Outcome.UNKNOWN, ["requested", "charged", "answered", "delivered"]),
         (Scenario.CANCEL, Outcome.DECLINED, ["requested", "cancelled", "answered", "delivered"]),
     ],
 )
@@ -118,6 +119,16 @@ def test_a_reboot_takes_the_line_away_in_mid_payment() -> None:
     bench.wait()
     assert bench.now - began == 2.0
     assert HangUp(7.0) in bench.actions
+
+
+def test_an_answer_that_arrives_broken_every_time_is_given_up() -> None:
+    bench = Bench(Scenario.BROKEN)
+    bench.ask()
+    assert bench.wait() == ENQ
+    tries = [bench.send(ACK), bench.send(NAK), bench.send(NAK)]
+    assert all(lrc(answer[1:-1]) != answer[-1] for answer in tries)
+    assert bench.send(NAK) == EOT
+    assert bench.log() == ["requested", "charged", "answered", "undelivered"]
 
 
 def test_garbage_then_a_broken_frame_then_the_good_one() -> None:
