@@ -1,16 +1,18 @@
 # make install   set up .venv with everything, at the versions of requirements/
 # make test      lint, types, import directions, tests: exactly what CI runs
+# make faults    the faults of docs/reliability.md at their full size (hours), or SIZE=50 of each
 # make demo      simulated cashier PCs with faults and a live page, on PORT
 # make lock      renew requirements/*.txt after a change of pyproject.toml
 
 PYTHON ?= python3
 PORT ?= 8080
+SIZE ?= full
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SYSTEM := mosquitto mosquitto-clients socat strace openssl
 
-.PHONY: install test lint types unit demo bench lock clean system
+.PHONY: install test lint types unit faults demo bench lock clean system
 
 install: $(STAMP)
 
@@ -33,6 +35,9 @@ types: install
 
 unit: install
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+faults: install
+	TILLWATCH_FAULTS=$(SIZE) $(BIN)/pytest -s tests/faults
 
 demo: install
 	@$(BIN)/tillwatch demo --port $(PORT)

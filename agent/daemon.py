@@ -43,6 +43,7 @@ from agent.terminals import asker_of, watcher_of
 DRAIN_S = 3.0
 PRUNE_EVERY_S = 3600.0
 KEEP_DAYS = 90
+KEEP_EVENTS = 20_000  # whatever their age: some weeks of a busy window
 _LONGEST_SLEEP_S = 60.0
 _CALL_S = 5.0  # so long the broker's thread waits for the loop
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -145,7 +146,7 @@ class Daemon:
                 self._engine.waited(_now())
             if now >= self._prune_due:
                 self._prune_due = now + PRUNE_EVERY_S
-                self._engine.journal.prune(time.time_ns() - KEEP_DAYS * 86_400_000_000_000)
+                self._engine.journal.prune(time.time_ns() - KEEP_DAYS * 86_400_000_000_000, KEEP_EVENTS)
         except JournalError as error:
             self._rebuild(error)
 

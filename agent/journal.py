@@ -118,15 +118,20 @@ class Journal:
         row = self._db.execute("SELECT position FROM tap").fetchone()
         return from_plain(TapPosition, json.loads(row[0])) if row else None
 
-    def prune(self, before_wall_ns: int) -> int:
-        """Forget events older than that which everybody has; returns how many. Unpublished ones always stay."""
+    def prune(self, before_wall_ns: int, keep: int = 0) -> int:
+        """Forget events older than that which everybody has; returns how many. Unpublished ones always stay.
+
+        The last `keep` events stay whatever their age: a clock that has jumped by years must not empty the journal.
+        """
         with self._transaction():
             row = self._db.execute("SELECT acknowledged, stored FROM outbox").fetchone()
-            published = row[0] if row[1] is None else min(row)
+            published = min(row[0] if row[1] is None else min(row), self.sequence - keep)
+            kept = self._db.execute("SELECT min(wall_ns) FROM events WHERE sequence > ?", (published,)).fetchone()[0]
+            before = before_wall_ns if kept is None else min(before_wall_ns, kept)
             gone = self._db.execute(
                 "DELETE FROM events WHERE sequence <= ? AND wall_ns < ?", (published, before_wall_ns)
             ).rowcount
-            self._db.execute("DELETE FROM transactions WHERE started_ns < ? AND pending = 0", (before_wall_ns,))
+            self._db.execute("DELETE FROM transactions WHERE started_ns < ? AND pending = 0", (before,))
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('pruned', ?)", (str(self.sequence),))
             return gone
 

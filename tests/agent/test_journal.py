@@ -159,6 +159,16 @@ def test_only_what_everybody_has_is_pruned(journal: Journal) -> None:
     outbox.close()
 
 
+def test_a_clock_that_jumped_by_years_does_not_empty_the_journal(journal: Journal) -> None:
+    journal.commit([NOTE] * 5)
+    outbox = Outbox(journal.path)
+    outbox.acknowledge(5)
+    outbox.store(5)
+    assert journal.prune(NOTE.wall_ns * 2, keep=3) == 2
+    assert [event.sequence for event in outbox.after(0, 10)] == [3, 4, 5]
+    outbox.close()
+
+
 def test_sequence_numbers_are_not_reused_after_everything_was_pruned(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "site", "pc-1")
     journal.commit([NOTE] * 3)

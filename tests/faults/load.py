@@ -6,6 +6,7 @@ and a subscriber say.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -50,7 +51,7 @@ PATIENCE_S = 0.4
 class Desk:
     """One terminal, and a cashier who never rests."""
 
-    def __init__(self, number: int, protocol: str, folder: Path) -> None:
+    def __init__(self, number: int, protocol: str, folder: Path, scenarios: tuple[Scenario, ...]) -> None:
         self.name = f"pos{number}"
         self.protocol = protocol
         self.bare = protocol == "zvt"
@@ -61,7 +62,7 @@ class Desk:
         self._ready = threading.Event()
         self.device = ""
         settings = Simulation(
-            scenarios=FAULTS,
+            scenarios=scenarios,
             framing=Framing.NONE if self.bare else Framing.SERIAL,
             think_s=0.03,
             slow_s=0.2,
@@ -147,12 +148,17 @@ class Verdict:
 class Load:
     """Terminals, cashiers, broker, subscriber and the agent's process."""
 
-    def __init__(self, folder: Path, protocols: tuple[str, ...] = ("zvt", "zvt", "zvt", "concert")) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        protocols: tuple[str, ...] = ("zvt", "zvt", "zvt", "concert"),
+        scenarios: tuple[Scenario, ...] = FAULTS,
+    ) -> None:
         self.folder = folder
         self.broker = Broker(folder / "broker")
         self.broker.start()
         self.subscriber = Subscriber(self.broker.port)
-        self.desks = [Desk(number, protocol, folder) for number, protocol in enumerate(protocols)]
+        self.desks = [Desk(number, protocol, folder, scenarios) for number, protocol in enumerate(protocols)]
         self._config = folder / "agent.toml"
         self._config.write_text(
             f'[agent]\nid = "pc"\nsite = "s"\nstate_dir = "{folder}/state"\nrun_dir = "{folder}/run"\n'
@@ -163,11 +169,22 @@ class Load:
         self._stop = threading.Event()
         self._cashiers: list[threading.Thread] = []
 
-    def start_agent(self, *prefix: str, environ: dict[str, str] | None = None) -> None:
-        """Start it, without waiting."""
-        command = [*prefix, sys.executable, "-m", "agent", "run", "--config", str(self._config)]
+    def start_agent(
+        self, *prefix: str, environ: dict[str, str] | None = None, program: tuple[str, ...] = ("-m", "agent")
+    ) -> None:
+        """Start it, without waiting. `prefix`: what runs it, such as strace; `program`: another way into it."""
+        command = [*prefix, sys.executable, *program, "run", "--config", str(self._config)]
         with (self.folder / "agent.log").open("ab") as log:
             self.agent = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | (environ or {}))
+
+    def await_end(self, seconds: float) -> bool:
+        """Whether the agent ended by itself within that time."""
+        assert self.agent is not None
+        try:
+            self.agent.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def kill_agent(self, number: int = signal.SIGKILL) -> int:
         """End it by a signal; returns its exit code."""
@@ -187,8 +204,10 @@ class Load:
         self._stop.set()
         for cashier in self._cashiers:
             cashier.join(30)
+        with contextlib.suppress(AssertionError):  # what is lost is for the verdict to say
+            until(self._caught_up, 15)
         until(lambda: not self._journal_pending(), seconds, "every doubt settled or escalated")
-        until(lambda: self._journal_events() and self._all_heard(), 60, "every event published")
+        until(lambda: self.events() and self._all_heard(), 60, "every event published")
         return self._verdict()
 
     def close(self) -> None:
@@ -208,7 +227,8 @@ class Load:
     def _log(self) -> str:
         return (self.folder / "agent.log").read_text(errors="replace")
 
-    def _journal_events(self) -> list[dict[str, Any]]:
+    def events(self) -> list[dict[str, Any]]:
+        """All events of the journal, in order."""
         database = sqlite3.connect(self.folder / "state" / FILE_NAME)
         rows = database.execute("SELECT body FROM events ORDER BY sequence").fetchall()
         database.close()
@@ -217,18 +237,23 @@ class Load:
     def _journal_pending(self) -> list[str]:
         """Transactions that are neither final nor in people's hands."""
         ends: dict[str, bool] = {}
-        for event in self._journal_events():
+        for event in self.events():
             if event["type"].startswith("transaction."):
                 final = event["data"]["final"] or event["type"] == "transaction.escalated"
                 ends[event["data"]["transaction"]] = final or ends.get(event["data"]["transaction"], False)
         return [transaction for transaction, final in ends.items() if not final]
 
+    def _caught_up(self) -> bool:
+        """Whether all that the terminals did has come to the journal."""
+        known = {event["data"].get("amount") for event in self.events()}
+        return all(amount in known for desk in self.desks for amount in desk.truth)
+
     def _all_heard(self) -> bool:
         heard = {event["sequence"] for event in self.subscriber.events}
-        return len(heard) >= len(self._journal_events())
+        return len(heard) >= len(self.events())
 
     def _verdict(self) -> Verdict:
-        events = self._journal_events()
+        events = self.events()
         verdict = Verdict(payments=sum(desk.paid for desk in self.desks), events=len(events))
         numbers = [event["sequence"] for event in events]
         if numbers != list(range(1, len(events) + 1)):

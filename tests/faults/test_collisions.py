@@ -287,7 +287,7 @@ def check_terminal(line: Line, amount: int, seen: Seen) -> None:
         tokens = LrcFramer().feed(got)
         frames = [token for token in tokens if isinstance(token, Frame)]
         listed = [token for token in frames if any(token.body in word for word in line.words)]
-        own = [token for token in frames if f"{amount:08}".encode() in token.body]
+        own = [token for token in frames if token.body[2:10] == f"{amount:08}".encode()]
         bad = [token for token in frames if not token.ok]
     else:
         framer: SerialFramer | BareFramer = SerialFramer() if line.framing is Framing.SERIAL else BareFramer()

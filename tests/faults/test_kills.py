@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,69 @@ def test_f01_kill_9_at_random_moments(load: Load) -> None:
     figure("F01", f"{kills} kill -9: {verdict}")
     assert verdict.problems == []
     assert verdict.charged > 0
+
+
+def tracing_is_allowed() -> bool:
+    probe = ["strace", "-o", "/dev/null", "-e", "inject=write:signal=SIGKILL:when=1", "echo", "x"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode != 0
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("call", ["fdatasync", "sendto", "pwrite64"])
+def test_f02_kill_9_at_a_certain_system_call(load: Load, call: str) -> None:
+    """What was durable, what was sent and what was written when it died: each number of call in its turn."""
+    if not tracing_is_allowed():
+        pytest.skip("strace may not trace here")
+    every = range(1, times(60, 400), times(30, 3))
+    died = 0
+    load.start_agent()
+    load.begin()
+    for number in every:
+        load.kill_agent()
+        inject = f"inject={call}:signal=SIGKILL:when={number}"
+        load.start_agent("strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
+        died += load.await_end(times(3, 20))
+    load.kill_agent()
+    load.start_agent()
+    verdict = load.end(120)
+    figure(f"F02 {call}", f"killed at {died} of {len(every)} calls: {verdict}")
+    assert verdict.problems == []
+
+
+@pytest.mark.timeout(7200)
+def test_f03_death_at_a_certain_line(load: Load) -> None:
+    """The process ends without any clean-up at the n-th line run in journal, outbox and publisher."""
+    lines = range(1, times(900, 4000), times(400, 13))
+    died = 0
+    load.start_agent()
+    load.begin()
+    for number in lines:
+        load.kill_agent()
+        load.start_agent(environ={"TILLWATCH_DIE_AT": str(number)}, program=("-m", "tests.faults.mortal"))
+        died += load.await_end(times(3, 10))
+    load.kill_agent()
+    load.start_agent()
+    verdict = load.end(120)
+    figure("F03", f"died at {died} of {len(lines)} lines: {verdict}")
+    assert verdict.problems == []
+    assert died > 0
+
+
+@pytest.mark.timeout(7200)
+def test_f04_stopped_and_continued(load: Load) -> None:
+    drawn = random.Random(4)
+    stops = times(1, 100)
+    load.start_agent()
+    load.begin()
+    for _ in range(stops):
+        time.sleep(drawn.uniform(0.5, 1.0))
+        assert load.agent is not None
+        load.agent.send_signal(signal.SIGSTOP)
+        time.sleep(drawn.uniform(1, times(2, 60)))
+        load.agent.send_signal(signal.SIGCONT)
+    verdict = load.end(120)
+    figure("F04", f"{stops} stops: {verdict}")
+    assert verdict.problems == []
 
 
 @pytest.mark.timeout(7200)
