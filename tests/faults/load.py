@@ -199,6 +199,10 @@ class Load:
         for cashier in self._cashiers:
             cashier.start()
 
+    def rest(self, seconds: float) -> None:
+        """Let the cashiers pay for so long."""
+        self._stop.wait(seconds)
+
     def end(self, seconds: float = 60) -> Verdict:
         """The last patients go; wait until nothing is in doubt any more, and hold the books against the truth."""
         self._stop.set()
