@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 
-from bench import agent, bridge
+from bench import agent, bridge, confirm
 
-BENCHES = {"bridge": bridge.run, "agent": agent.run}
+BENCHES = {"bridge": bridge.run, "agent": agent.run, "confirm": confirm.run}
 
 for name in sys.argv[1:] or BENCHES:
     for figure in BENCHES[name]():

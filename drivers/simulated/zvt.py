@@ -296,8 +296,9 @@ class SimulatedZvt:
             return []
         if self._tries > RETRIES or not self._serial:
             self._unacknowledged, self._due, self._hurt = None, None, 0
+            given_up: list[Action] = [Log("not_acknowledged"), *([Log("cancelled")] if self._uncharge() else [])]
             self._steps.clear()
-            return [Log("not_acknowledged")]
+            return given_up
         self._tries += 1
         self._due = now + RETRY_S
         return [self._frame(self._unacknowledged)]
@@ -305,9 +306,7 @@ class SimulatedZvt:
     def _abort(self, now: float) -> list[Action]:
         """The cashier application gives up: before the charge, that ends it; after it, it comes too late."""
         aborted = _Step(apdu(b"\x06\x1e", b"\x6c"))
-        charging = any(isinstance(s.action, Log) and s.action.event == "charged" for s in self._steps)
-        if charging:
-            self._booked = self._booked[:-1]
+        if self._uncharge():
             self._steps = [aborted, _Step(action=Log("cancelled"))]
         elif self._repeating and (self._steps or self._unacknowledged is not None):
             self._steps = [aborted]
@@ -315,6 +314,13 @@ class SimulatedZvt:
             return [self._frame(apdu(_OK))]
         self._unacknowledged = None
         return [self._frame(apdu(_OK)), *self._proceed(now)]
+
+    def _uncharge(self) -> bool:
+        """Whether the payment under way was not charged yet; it is forgotten then."""
+        charging = any(isinstance(step.action, Log) and step.action.event == "charged" for step in self._steps)
+        if charging:
+            self._booked = self._booked[:-1]
+        return charging
 
     def _frame(self, message: bytes) -> Send:
         if self._hurt:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from agent.bridge import wire
 from agent.bridge.child import stop_bridge
 from agent.demo.cashier import Manner, NoAnswer, pay_concert, pay_zvt
 from agent.journal import FILE_NAME
+from agent.tap import bridge_status
 from drivers import registry
 from drivers.driver import Framing, Log, Scenario, Simulation
 from drivers.simulated.shell import Port, PtyPort, Shell, TcpPort
@@ -48,12 +50,16 @@ FAULTS = (
 PATIENCE_S = 0.4
 
 
-class Desk:
-    """One terminal, and a cashier who never rests."""
+#: how the agent asks in these tests: at once, as the cashiers do not wait
+HURRY = 'first_delay = "0.2s"\nmax_delay = "1s"\nquiet = "0.1s"\n'
 
-    def __init__(self, number: int, protocol: str, folder: Path, scenarios: tuple[Scenario, ...]) -> None:
+
+class Desk:
+    """One terminal, and a cashier who never rests. `protocol`: zvt is on TCP, zvt-serial and concert on a pty."""
+
+    def __init__(self, number: int, protocol: str, folder: Path, scenarios: Sequence[Scenario]) -> None:
         self.name = f"pos{number}"
-        self.protocol = protocol
+        self.protocol = protocol.removesuffix("-serial")
         self.bare = protocol == "zvt"
         self.truth: dict[int, str] = {}  # amount → what the terminal says it did
         self.paid = 0
@@ -62,41 +68,46 @@ class Desk:
         self._ready = threading.Event()
         self.device = ""
         settings = Simulation(
-            scenarios=scenarios,
+            scenarios=tuple(scenarios),
             framing=Framing.NONE if self.bare else Framing.SERIAL,
             think_s=0.03,
-            slow_s=0.2,
+            slow_s=2.0,
             late_s=PATIENCE_S * 1.5,
             reboot_s=0.3,
             currency="EUR",
         )
         port: Port = TcpPort("127.0.0.1", 0) if self.bare else PtyPort(folder / f"{self.name}-device")
-        self._shell = Shell(registry.get(protocol).simulated(settings), port, self._report)
+        self._shell = Shell(registry.get(self.protocol).simulated(settings), port, self._report)
         self._terminal = threading.Thread(target=self._shell.run, daemon=True)
         self._terminal.start()
         assert self._ready.wait(10)
         self.address = ("127.0.0.1", free_port())
         self.port = folder / "run" / self.name
 
-    def config(self) -> str:
+    def next_amount(self) -> int:
+        """An amount that no other payment has."""
+        self._amount += 1
+        return self._amount
+
+    def config(self, confirm: str) -> str:
         """Its part of the configuration."""
         cashier = f"tcp:{self.address[0]}:{self.address[1]}" if self.bare else f"pty:{self.port}"
         return (
             f'[[terminal]]\nname = "{self.name}"\nprotocol = "{self.protocol}"\ncurrency = "EUR"\n'
             f'device = "{self.device}"\ncashier = "{cashier}"\n'
-            '[terminal.confirm]\nfirst_delay = "0.2s"\nmax_delay = "1s"\nquiet = "0.1s"\npolicy = "ask"\n'
+            f'[terminal.confirm]\n{confirm}policy = "ask"\n'
         )
 
     def serve(self, stop: threading.Event) -> None:
         """Pay, one after the other, until told to stop."""
         while not stop.is_set():
-            self._amount += 1
+            amount = self.next_amount()
             manner = Manner.WALK_AWAY if self._drawn.random() < 0.15 else Manner.PROPER
             try:
                 if self.bare:
-                    pay_zvt(self.address, self._amount, manner, PATIENCE_S)
+                    pay_zvt(self.address, amount, manner, PATIENCE_S)
                 else:
-                    pay_concert(self.port, self._amount, manner, PATIENCE_S)
+                    pay_concert(self.port, amount, manner, PATIENCE_S)
                 self.paid += 1
             except (OSError, NoAnswer):
                 self.paid += 1
@@ -152,17 +163,23 @@ class Load:
         self,
         folder: Path,
         protocols: tuple[str, ...] = ("zvt", "zvt", "zvt", "concert"),
-        scenarios: tuple[Scenario, ...] = FAULTS,
+        scenarios: Sequence[Scenario] | Sequence[Sequence[Scenario]] = FAULTS,
+        confirm: str = HURRY,
     ) -> None:
         self.folder = folder
         self.broker = Broker(folder / "broker")
         self.broker.start()
         self.subscriber = Subscriber(self.broker.port)
-        self.desks = [Desk(number, protocol, folder, scenarios) for number, protocol in enumerate(protocols)]
+        own = [each if isinstance(each, Sequence) and not isinstance(each, str) else scenarios for each in scenarios]
+        self.desks = [
+            Desk(number, protocol, folder, own[number % len(own)])  # type: ignore[arg-type]
+            for number, protocol in enumerate(protocols)
+        ]
         self._config = folder / "agent.toml"
+        terminals = "".join(desk.config(confirm) for desk in self.desks)
         self._config.write_text(
             f'[agent]\nid = "pc"\nsite = "s"\nstate_dir = "{folder}/state"\nrun_dir = "{folder}/run"\n'
-            f'language = "en"\n[mqtt]\nurl = "{self.broker.url}"\n' + "".join(desk.config() for desk in self.desks),
+            f'language = "en"\n[mqtt]\nurl = "{self.broker.url}"\n{terminals}',
             encoding="utf-8",
         )
         self.agent: subprocess.Popen[bytes] | None = None
@@ -194,10 +211,20 @@ class Load:
 
     def begin(self) -> None:
         """The first patients come, once the lines are up."""
-        until(lambda: self._log().count('"link.up"') >= len(self.desks), what="lines up")
+        self.await_lines()
         self._cashiers = [threading.Thread(target=desk.serve, args=(self._stop,)) for desk in self.desks]
         for cashier in self._cashiers:
             cashier.start()
+
+    def await_lines(self) -> None:
+        """Until every terminal is connected."""
+        until(lambda: self._log().count('"link.up"') >= len(self.desks), what="lines up")
+
+    def kill_all(self) -> None:
+        """The agent and its bridge at once, as when the machine loses power."""
+        pid = bridge_status(self.folder / "run")["pid"]
+        self.kill_agent()
+        os.kill(pid, signal.SIGKILL)
 
     def rest(self, seconds: float) -> None:
         """Let the cashiers pay for so long."""
