@@ -1,4 +1,4 @@
-"""From unknown to the truth: 200 payments that lose their outcome, for every reason that there is, default settings.
+"""From unknown to the truth: 204 payments that lose their outcome, for every reason that there is, default settings.
 
 python -m bench confirm
 
@@ -35,7 +35,7 @@ from tests.waits import until
 
 PROTOCOLS = ("zvt",) * 5 + ("zvt-serial", "concert", "concert")
 EACH = 23  # payments at each of these 8 desks
-RESTARTS = 3  # rounds in which agent and bridge die in mid-payment, at the five desks on TCP
+RESTARTS = 4  # rounds in which agent and bridge die in mid-payment, at the five desks on TCP
 LONGEST_S = 90.0
 
 Lose = Callable[[Desk, int], None]

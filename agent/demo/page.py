@@ -83,6 +83,10 @@ class Board:
     def _keep(self, event: dict[str, Any], agent: str) -> None:
         if event["type"].startswith("transaction."):
             row = event["data"] | {"agent": agent, "event": event["type"], "time": event["time"]}
+            before = self._transactions.get(row["transaction"], {})
+            if event["type"] == "transaction.warning":
+                row["event"] = before.get("event", "transaction.started")  # it says nothing about the outcome
+            row["warning"] = row["warning"] or before.get("warning")
             self._transactions[row["transaction"]] = row
             self._transactions.move_to_end(row["transaction"])
             if len(self._transactions) > _KEPT:

@@ -36,6 +36,12 @@ protocol = "{protocol}"
 device = "{device}"
 cashier = "{cashier}"
 currency = "{currency}"
+[terminal.confirm]
+first_delay = "2s"
+max_delay = "20s"
+quiet = "0.5s"
+escalate_after = "1m"
+{policy}
 """
 
 
@@ -48,6 +54,7 @@ class Post:
     scenarios: str
     manners: tuple[Manner, ...] = (Manner.PROPER,)
     tcp: bool = False
+    ask: bool = False  # the site allows what the driver by itself only watches
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ PCS = (
         "cashier-02",
         "outpatient-1",
         (
-            Post("pos1", "concert", "approve,reboot,approve,garbage,silent"),
+            Post("pos1", "concert", "approve,reboot,approve,garbage,silent", ask=True),
             Post("pos2", "zvt", "approve,approve,lost", tcp=True),
         ),
     ),
@@ -111,7 +118,12 @@ class Stage:
                 ports.append(cashier)
                 address = f"tcp:127.0.0.1:{cashier}" if post.tcp else f"pty:{cashier}"
                 text += _TERMINAL.format(
-                    name=post.name, protocol=post.protocol, device=device, cashier=address, currency="EUR"
+                    name=post.name,
+                    protocol=post.protocol,
+                    device=device,
+                    cashier=address,
+                    currency="EUR",
+                    policy='policy = "ask"' if post.ask else "",
                 )
             config = home / "agent.toml"
             config.write_text(text, encoding="utf-8")
