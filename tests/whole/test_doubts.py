@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_a_zvt_terminal_that_lost_its_answer_is_asked_and_tells(stand: Stand) ->
     cashier = zvt_over_tcp(stand, "--scenario", "lost,approve")
     with stand.subscriber() as subscriber:
         stand.start_agent()
-        assert pay_zvt_tcp(cashier, 3550, patience_s=0.5) is None
+        assert pay_zvt_tcp(cashier, 3550, patience_s=1.5) is None
         doubt = subscriber.await_type("transaction.pending")[0]["data"]
         known = subscriber.await_type("transaction.confirmed")[0]["data"]
         undelivered = subscriber.await_type("transaction.undelivered")[0]["data"]
@@ -63,7 +64,7 @@ def test_a_payment_that_never_took_place_is_said_to_be_not_executed(stand: Stand
         stand.start_agent()
         assert pay_zvt_tcp(cashier, 800) == "00"
         subscriber.await_type("transaction.completed")
-        assert pay_zvt_tcp(cashier, 3550, patience_s=0.5) is None
+        assert pay_zvt_tcp(cashier, 3550, patience_s=1.5) is None
         known = subscriber.await_type("transaction.confirmed")[0]["data"]
         assert (known["outcome"], known["charged"], known["amount"]) == ("not_executed", "no", 3550)
 
@@ -74,7 +75,7 @@ def test_a_concert_terminal_of_a_site_that_allows_it_is_asked_for_its_duplicate(
     with stand.subscriber() as subscriber:
         stand.start_agent()
         assert pay(stand.port(), 8.0) is not None
-        assert pay(stand.port(), 35.5, patience_s=0.5) is None
+        assert pay(stand.port(), 35.5, patience_s=1.5) is None
         known = subscriber.await_type("transaction.confirmed")[0]["data"]
         assert (known["outcome"], known["charged"], known["amount"]) == ("approved", "yes", 3550)
         assert subscriber.of_type("transaction.escalated") == []
@@ -86,7 +87,7 @@ def test_a_concert_terminal_is_only_watched_until_a_person_insists(stand: Stand)
     with stand.subscriber() as subscriber:
         stand.start_agent()
         assert pay(stand.port(), 8.0) is not None
-        assert pay(stand.port(), 35.5, patience_s=0.5) is None
+        assert pay(stand.port(), 35.5, patience_s=1.5) is None
         called = subscriber.await_type("transaction.escalated")[0]["data"]
         assert (called["reason"], called["call"], called["outcome"]) == ("not_supported", "final", "unknown")
         refused = stand.tillwatch("confirm", called["transaction"])
@@ -103,12 +104,11 @@ def test_an_agent_killed_at_any_step_finds_the_truth_all_the_same(stand: Stand, 
     cashier = zvt_over_tcp(stand, "--scenario", "lost,approve")
     with stand.subscriber() as subscriber:
         stand.start_agent()
-        if moment == "transaction.started":
-            assert pay_zvt_tcp(cashier, 3550, patience_s=0.05) is None
-        else:
-            assert pay_zvt_tcp(cashier, 3550, patience_s=0.5) is None
+        payer = threading.Thread(target=pay_zvt_tcp, args=(cashier, 3550, 1.5))
+        payer.start()
         until(lambda: f'"{moment}"' in stand.log, what=moment)
         stand.kill_agent()
+        payer.join()
         stand.start_agent()
         known = subscriber.await_type("transaction.confirmed")[0]["data"]
         assert (known["outcome"], known["charged"], known["how"]) == ("approved", "yes", "repeat_receipt")
@@ -123,7 +123,7 @@ def test_the_same_amount_again_is_warned_of_before_the_terminal_answers(stand: S
     cashier = zvt_over_tcp(stand, "--scenario", "lost,approve", confirm=LATER)
     with stand.subscriber() as subscriber:
         stand.start_agent()
-        assert pay_zvt_tcp(cashier, 3550, patience_s=0.5) is None
+        assert pay_zvt_tcp(cashier, 3550, patience_s=1.5) is None
         first = subscriber.await_type("transaction.pending")[0]["data"]["transaction"]
         assert pay_zvt_tcp(cashier, 3550) == "00"  # never blocked
         subscriber.await_type("transaction.completed")
@@ -136,7 +136,7 @@ def test_the_same_amount_again_is_warned_of_before_the_terminal_answers(stand: S
 def test_the_verbs_of_the_window(stand: Stand, tmp_path: Path) -> None:
     cashier = zvt_over_tcp(stand, "--scenario", "lost", confirm=LATER)
     stand.start_agent()
-    assert pay_zvt_tcp(cashier, 3550, patience_s=0.5) is None
+    assert pay_zvt_tcp(cashier, 3550, patience_s=1.5) is None
     until(lambda: '"transaction.pending"' in stand.log)
     (row,) = stand.tillwatch("transactions", "--pending", "--json").stdout.splitlines()
     which = json.loads(row)["transaction"]
@@ -172,7 +172,7 @@ def test_the_verbs_of_the_window(stand: Stand, tmp_path: Path) -> None:
 def test_without_an_agent_confirm_says_so(stand: Stand) -> None:
     cashier = zvt_over_tcp(stand, "--scenario", "lost", confirm=LATER)
     stand.start_agent()
-    assert pay_zvt_tcp(cashier, 3550, patience_s=0.5) is None
+    assert pay_zvt_tcp(cashier, 3550, patience_s=1.5) is None
     until(lambda: '"transaction.pending"' in stand.log)
     which = json.loads(stand.tillwatch("transactions", "--pending", "--json").stdout)["transaction"]
     assert stand.stop_agent() == 0
