@@ -88,6 +88,7 @@ def test_the_agent_starts_a_new_bridge_when_its_own_was_killed(stand: Stand) -> 
     stand.terminal("pos1", "concert", stand.simulate("concert", "--think", "0.1"))
     with stand.subscriber() as subscriber:
         stand.start_agent()
+        subscriber.await_type("terminal.connected")  # else nobody knew that it was connected
         os.kill(stand.bridge_pid(), signal.SIGKILL)
         subscriber.await_type("terminal.disconnected")
         subscriber.await_type("terminal.connected", 2)
