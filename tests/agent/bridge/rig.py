@@ -168,10 +168,16 @@ class Listener:
     def __init__(self, run_dir: Path) -> None:
         self.tap = Tap.connect(run_dir)
         self.messages: list[Message] = []
+        self._run_dir = run_dir
 
     def pump(self, seconds: float = 0) -> None:
         while select.select([self.tap], [], [], seconds)[0]:
             self.messages += self.tap.receive()
+
+    def settle(self) -> None:
+        """Until everything that has passed so far is here: the bridge serves taps when the lines pause."""
+        end = bridge_status(self._run_dir)["next"]
+        until(lambda: any(record.next_offset >= end for record in self.records()), what="all records")
 
     def records(self, *kinds: int) -> list[Record]:
         self.pump()

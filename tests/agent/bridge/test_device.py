@@ -28,6 +28,7 @@ def test_unplugged_and_plugged_in_again_under_another_node(rig: Rig) -> None:
     os.write(near, b"pay")
     assert far.read(3) == b"pay"
     assert rig.state()["reopened"] == 1
+    listener.settle()
     told = [body["link"] for body in listener.bodies(wire.LINK)]
     assert (told[0], told[1], told[-1]) == ("up", "down", "up")
     for descriptor in other:
@@ -43,6 +44,7 @@ def test_each_reason_is_told_once_however_often_it_is_tried(rig: Rig) -> None:
     until(lambda: rig.state()["reason"] == "not_found")
     assert not nothing_comes(listener.tap.fileno(), 0.1)
     listener.pump(0.8)  # several tries
+    listener.settle()
     told = [(body["link"], body["reason"]) for body in listener.bodies(wire.LINK)]
     assert told in ([("up", None), ("down", "gone"), ("down", "not_found")], [("up", None), ("down", "not_found")])
     assert len(rig.logged("link.down")) == len(told) - 1
@@ -64,6 +66,7 @@ def test_what_the_application_says_meanwhile_is_counted_and_never_delivered_late
     os.write(near, b"next")
     assert far.read(4) == b"next"
     until(lambda: listener.bodies(wire.DROPPED) == [{"bytes": 9}])
+    listener.settle()
     assert b"PAY" not in b"".join(r.payload for r in listener.records() if r.kind != wire.CASHIER)
     until(lambda: listener.bytes(wire.CASHIER) == b"next")
 

@@ -25,6 +25,7 @@ def test_a_query_reaches_the_terminal_and_its_reply_the_agent_alone(rig: Rig) ->
     assert far.read(7) == b"status?"
     far.write(b"idle")
     until(lambda: agent.bytes(wire.REPLY) == b"idle")
+    agent.settle()
     assert agent.bytes(wire.QUERY) == b"status?"
     assert nothing_comes(near)
     agent.tap.request("release", id=lease)
