@@ -115,11 +115,11 @@ def _newer(later: Mark, earlier: Mark) -> bool:
 
 
 def _time_fits(payment: Doubtful, shown: Mark) -> bool | None:
-    """Whether the terminal's time lies where the payment was; None when it states none."""
+    """Whether the terminal's time lies where the payment was; None when it states none that means anything."""
     moment = _moment(shown.terminal_time, payment.earliest_wall_ns)
-    if moment is None:
-        return None
     before = payment.before
+    if moment is None or (before and before.terminal_time == shown.terminal_time):
+        return None  # a clock that gives two transactions one second stands still
     known = _moment(before.terminal_time, before.seen_wall_ns) if before else None
     ahead = known - before.seen_wall_ns if before and known is not None else 0
     tolerance = _TOLERANCE_UNKNOWN_NS if known is None else _TOLERANCE_NS

@@ -63,8 +63,7 @@ def response(data: TransactionData, texts: Texts) -> str | None:
 
 def question(asked: AskedData, texts: Texts) -> str:
     """One question to the terminal, and how it answered."""
-    query = texts.say(f"history.query_{asked.query}")
-    return f"{query}: {said(asked, texts)}"
+    return texts.say("history.question", query=texts.say(f"history.query_{asked.query}"), said=said(asked, texts))
 
 
 def said(asked: AskedData, texts: Texts) -> str:

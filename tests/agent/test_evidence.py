@@ -80,6 +80,11 @@ def test_a_clock_that_is_known_to_be_off_is_allowed_for() -> None:
     assert judge(replace(DOUBT, before=ahead), mark(after_s=5)) is Verdict.UNCLEAR
 
 
+def test_a_clock_that_stands_still_tells_nothing() -> None:
+    assert judge(DOUBT, mark(terminal_time=BEFORE.terminal_time)) is Verdict.THIS
+    assert judge(DOUBT, mark("000040", terminal_time=BEFORE.terminal_time)) is Verdict.UNCLEAR
+
+
 @pytest.mark.parametrize(("after_s", "verdict"), [(5, Verdict.THIS), (290, Verdict.THIS), (400, Verdict.UNCLEAR)])
 def test_without_a_known_transaction_before_it_the_time_has_to_fit(after_s: float, verdict: Verdict) -> None:
     assert judge(replace(DOUBT, before=None), mark(after_s=after_s)) is verdict
