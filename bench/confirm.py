@@ -1,4 +1,4 @@
-"""From unknown to the truth: 204 payments that lose their outcome, for every reason that there is, default settings.
+"""From unknown to the truth: 205 payments that lose their outcome, for every reason that there is, default settings.
 
 python -m bench confirm
 
@@ -27,14 +27,15 @@ import serial
 
 from agent.demo.cashier import Manner, NoAnswer, pay_concert
 from agent.journal import FILE_NAME
+from drivers import registry
 from drivers.driver import Framing, Scenario
 from drivers.framing_lrc import frame
 from tests.drivers.zvt_peer import STATUS_ENQUIRY, ZvtPeer, authorisation
 from tests.faults.load import Desk, Load
 from tests.waits import until
 
-PROTOCOLS = ("zvt",) * 5 + ("zvt-serial", "concert", "concert")
-EACH = 23  # payments at each of these 8 desks
+PROTOCOLS = ("zvt",) * 5 + ("zvt-serial", "concert", "concert", "zvt-serial")
+EACH = 23  # payments at each of the first eight desks; at the last one, one that waits for the whole patience of ZVT
 RESTARTS = 4  # rounds in which agent and bridge die in mid-payment, at the five desks on TCP
 LONGEST_S = 90.0
 
@@ -111,7 +112,7 @@ def _seconds(event: dict[str, Any]) -> float:
 
 
 def _lose_many(load: Load, desk: Desk, lost: tuple[tuple[Scenario, Lose], ...]) -> None:
-    for number in range(EACH):
+    for number in range(EACH if lost is not _PATIENT else 1):
         amount = desk.next_amount()
         with contextlib.suppress(OSError, NoAnswer):
             lost[number % len(lost)][1](desk, amount)
@@ -160,6 +161,12 @@ def _serial(desk: Desk, amount: int) -> None:
     """bad_frame: every try of the terminal to answer arrives broken."""
     with serial.Serial(str(desk.port), 9600, timeout=0) as opened:
         _talk(opened, ZvtPeer(Framing.SERIAL), authorisation(amount), 3.0)
+
+
+def _serial_patiently(desk: Desk, amount: int) -> None:
+    """answer_timeout: the application waits for as long as the protocol may take."""
+    with serial.Serial(str(desk.port), 9600, timeout=0) as opened:
+        _talk(opened, ZvtPeer(Framing.SERIAL), authorisation(amount), registry.get("zvt").answer_timeout_s + 2)
 
 
 def _concert(desk: Desk, amount: int) -> None:
@@ -211,7 +218,8 @@ _CONCERT: tuple[tuple[Scenario, Lose], ...] = (
 )
 
 
-LOST = (*[_ZVT] * 5, _ZVT_SERIAL, _CONCERT, _CONCERT)
+_PATIENT: tuple[tuple[Scenario, Lose], ...] = ((Scenario.LOST, _serial_patiently),)
+LOST = (*[_ZVT] * 5, _ZVT_SERIAL, _CONCERT, _CONCERT, _PATIENT)
 
 
 def _scenarios(lost: tuple[tuple[Scenario, Lose], ...]) -> list[Scenario]:
