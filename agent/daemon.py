@@ -363,6 +363,7 @@ _LOUD = frozenset(
         EventType.TRANSACTION_PENDING,
         EventType.TRANSACTION_UNDELIVERED,
         EventType.TRANSACTION_ESCALATED,
+        EventType.TRANSACTION_WARNING,
         EventType.TERMINAL_DISCONNECTED,
         EventType.TERMINAL_DEGRADED,
         EventType.TERMINAL_FAULT,
