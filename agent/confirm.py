@@ -185,8 +185,9 @@ class Confirmer:
         book = self._book(line)
         if self._request is None or book.busy or book.link is Link.DOWN:
             return None
-        dues = [p.doubt.due_mono_ns for p in book.unknown if p.doubt and p.doubt.due_mono_ns is not None]
-        return max(min(dues), line.not_before_ns) if dues else None
+        dues = [p.doubt.due_mono_ns for p in book.unknown if p.doubt and _askable(p)]
+        known = [due for due in dues if due is not None]
+        return max(min(known), line.not_before_ns) if known else None
 
     def _ask_for_lease(self, line: _Line) -> None:
         payments = [p for p in self._book(line).unknown if _askable(p)]
