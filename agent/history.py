@@ -90,7 +90,8 @@ class History:
         payment = self.payment(data.transaction)
         if payment is None or not payment.in_doubt:
             return data
-        return replace(data, attempts=payment.attempts, asked=payment.asked_data)
+        # Why people were called is in the event; why nobody knows stays with the payment.
+        return replace(data, attempts=payment.attempts, asked=payment.asked_data, reason=payment.reason)
 
     def payment(self, transaction: str) -> Payment | None:
         """The payment as its terminal's book has it now, with how often it was asked about; None when it has left it.

@@ -90,6 +90,9 @@ def test_a_concert_terminal_is_only_watched_until_a_person_insists(stand: Stand)
         assert pay(stand.port(), 35.5, patience_s=1.5) is None
         called = subscriber.await_type("transaction.escalated")[0]["data"]
         assert (called["reason"], called["call"], called["outcome"]) == ("not_supported", "final", "unknown")
+        shown = stand.tillwatch("show", called["transaction"]).stdout
+        assert "reason: the cashier application closed the port before the answer" in shown
+        assert "handed to people, nothing is left to ask: the terminal can't be asked" in shown
         refused = stand.tillwatch("confirm", called["transaction"])
         assert refused.returncode == 1
         assert "--anyway" in refused.stderr
