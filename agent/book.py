@@ -40,6 +40,7 @@ from agent.doubts import (
     reversal_before,
     scheduled,
     shown,
+    with_payment,
 )
 from agent.events import Certainty, Draft, EventType, Reason
 from agent.evidence import mark_of, same
@@ -335,9 +336,12 @@ def _port_closed_before_ack(book: Book, what: PortClosed, at: At, terms: Terms) 
 
 
 def _missed(book: Book, what: Missed, at: At, terms: Terms) -> Step:
-    """What passed meanwhile is not in the tally, and may be behind the last transaction that we know."""
-    tally = replace(book.tally, whole=False)
-    return replace(book, tally=tally, inquiry=None), ()
+    """What passed meanwhile is not in the tally, and may be newer than the last transaction that we know."""
+    tally, last = replace(book.tally, whole=False), book.last and replace(book.last, gapless=False)
+    for payment in (*book.pending, *([book.current] if book.current else [])):
+        if payment.before is not None:
+            book = with_payment(book, replace(payment, before=replace(payment.before, gapless=False)))
+    return replace(book, tally=tally, last=last, inquiry=None), ()
 
 
 def _missed_while_open(book: Book, what: Missed, at: At, terms: Terms) -> Step:

@@ -13,7 +13,7 @@ No thread and no socket of its own: the daemon's loop calls it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import tenacity
@@ -87,7 +87,7 @@ class _Line:
     lease: int | None = None
     conversation: Conversation | None = None
     not_before_ns: int = 0
-    released: bool = field(default=False)
+    released: bool = False
 
     @property
     def idle(self) -> bool:
@@ -194,7 +194,7 @@ class Confirmer:
         queries = [query for payment in payments if payment.doubt for query in payment.doubt.asks_left if query.proves]
         if self._request is not None and queries:
             line.requested = True
-            line.query = queries[-1]
+            line.query = queries[0]
             self._request("lease", **line.asker.lease_terms())
 
     def _begin(self, line: _Line, lease: int) -> None:

@@ -39,6 +39,7 @@ class Mark:
     reference: str | None
     terminal_time: str | None
     seen_wall_ns: int
+    gapless: bool = True  # nothing has passed unseen since: what is newer can only be what we know of
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def judge(payment: Doubtful, shown: Mark) -> Verdict:
         return Verdict.UNCLEAR
     fits = _time_fits(payment, shown)
     if fits is None:
-        fits = again is False
+        fits = again is False and payment.before is not None and payment.before.gapless
     return Verdict.THIS if fits else Verdict.UNCLEAR
 
 

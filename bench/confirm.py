@@ -129,12 +129,17 @@ def _await_truth(load: Load, amount: int) -> None:
 
 
 def _settled(folder: Path, amount: int) -> bool:
+    return any(data["final"] or data["call"] == "final" for data in _booked(folder, amount))
+
+
+def _booked(folder: Path, amount: int) -> list[dict[str, Any]]:
+    """What the journal knows of an amount."""
     database = sqlite3.connect(f"file:{folder}/state/{FILE_NAME}?mode=ro", uri=True)
     try:
         rows = database.execute("SELECT data FROM transactions WHERE amount = ?", (amount,)).fetchall()
     finally:
         database.close()
-    return any(json.loads(data)["final"] or json.loads(data)["call"] == "final" for (data,) in rows)
+    return [json.loads(data) for (data,) in rows]
 
 
 def _close(desk: Desk, amount: int) -> None:
@@ -245,7 +250,7 @@ def _restart_in_mid_payment(load: Load) -> None:
     payers = [threading.Thread(target=_stay_through, args=item) for item in amounts.items()]
     for payer in payers:
         payer.start()
-    until(lambda: all(_known(load.folder, amount) for amount in amounts.values()), 10, "payments begun")
+    until(lambda: all(_booked(load.folder, amount) for amount in amounts.values()), 10, "payments begun")
     load.kill_all()
     load.start_agent()
     for payer in payers:
@@ -257,11 +262,3 @@ def _restart_in_mid_payment(load: Load) -> None:
 def _stay_through(desk: Desk, amount: int) -> None:
     with contextlib.suppress(OSError):
         _stay(desk, amount)
-
-
-def _known(folder: Path, amount: int) -> bool:
-    database = sqlite3.connect(f"file:{folder}/state/{FILE_NAME}?mode=ro", uri=True)
-    try:
-        return bool(database.execute("SELECT 1 FROM transactions WHERE amount = ?", (amount,)).fetchone())
-    finally:
-        database.close()

@@ -157,9 +157,17 @@ def test_two_alike_in_doubt_are_never_taken_for_each_other() -> None:
 def test_after_a_missed_part_the_delivery_is_not_known() -> None:
     play = Play()
     play.see(request(500), numbered("000007", 500), cashier_ack(), request(), Missed())
-    play.see(shows("000008", 1234))
+    play.see(shows("000007", 500))
     assert told(play, CONFIRMED).delivered is Certainty.UNKNOWN
     assert UNDELIVERED not in play.types
+
+
+def test_after_a_missed_part_another_one_of_the_amount_may_have_passed_unseen() -> None:
+    play = Play()
+    play.see(request(500), numbered("000007", 500), cashier_ack(), request(), Missed())
+    play.see(shows("000008", 1234))  # without a time, nobody can say whose it is
+    assert CONFIRMED not in play.types
+    assert told(play, ESCALATED).call is Call.FINAL
 
 
 def test_a_question_that_is_scheduled_is_kept() -> None:

@@ -80,6 +80,13 @@ def test_a_clock_that_is_known_to_be_off_is_allowed_for() -> None:
     assert judge(replace(DOUBT, before=ahead), mark(after_s=5)) is Verdict.UNCLEAR
 
 
+def test_behind_a_gap_the_amount_alone_is_not_enough() -> None:
+    doubt = replace(DOUBT, before=replace(BEFORE, gapless=False))
+    assert judge(doubt, mark(terminal_time=None)) is Verdict.UNCLEAR
+    assert judge(doubt, mark()) is Verdict.THIS  # the terminal's clock says so
+    assert judge(doubt, BEFORE) is Verdict.ABSENT
+
+
 def test_a_clock_that_stands_still_tells_nothing() -> None:
     assert judge(DOUBT, mark(terminal_time=BEFORE.terminal_time)) is Verdict.THIS
     assert judge(DOUBT, mark("000040", terminal_time=BEFORE.terminal_time)) is Verdict.UNCLEAR

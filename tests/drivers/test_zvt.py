@@ -1,4 +1,7 @@
-"""The ZVT decoder against the published frames, and the rules of its exchange."""
+"""The ZVT decoder against the published frames, and the rules of its exchange.
+
+Long because it walks the specification message by message; parted, the same frames would be set up in each part.
+"""
 
 from __future__ import annotations
 

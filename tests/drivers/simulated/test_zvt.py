@@ -1,4 +1,7 @@
-"""The simulated ZVT terminal on a clock of the test: a peer that acknowledges, and the decoder listening between."""
+"""The simulated ZVT terminal on a clock of the test: a peer that acknowledges, and the decoder listening between.
+
+Long because every scenario and every command runs on the one `Bench` of this file, in both framings.
+"""
 
 from __future__ import annotations
 
