@@ -10,9 +10,10 @@ SIZE ?= full
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SYSTEM := mosquitto mosquitto-clients socat strace openssl
+SYSTEM := mosquitto mosquitto-clients openssl libusb-1.0-0
+TEST_SYSTEM := socat strace postgresql chromium fonts-noto-cjk
 
-.PHONY: install test lint types unit faults demo bench lock clean system
+.PHONY: install test test-system lint types unit faults fuzz demo bench lock clean
 
 install: $(STAMP)
 
@@ -23,7 +24,11 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: lint types unit
+# What only the tests need: PostgreSQL and Chromium are large, and a cashier PC or a demo does without.
+test-system:
+	@packaging/prepare-system $(PYTHON) $(TEST_SYSTEM)
+
+test: test-system lint types unit
 
 lint: install
 	$(BIN)/ruff check .
@@ -33,7 +38,7 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-unit: install
+unit: install test-system
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 faults: install

@@ -120,6 +120,7 @@ class TransactionData:
     merchant_id: str | None
     card: MaskedCard | None
     order: str | None
+    channel_order: str | None
     started_at: str
     ended_at: str | None
     terminal_time: str | None
@@ -149,7 +150,8 @@ class ReceiptData:
 class SettlementData:
     """End-of-day totals of the terminal beside what the journal counted since the last settlement.
 
-    `matches` is null when the terminal stated no total that can be compared. Amounts in minor units.
+    `matches` is null when the terminal stated no total that can be compared; `balanced` is whether the terminal says
+    that it agrees with its host. Amounts in minor units.
     """
 
     transaction: str | None
@@ -158,6 +160,7 @@ class SettlementData:
     journal_count: int
     journal_amount: int
     matches: bool | None
+    balanced: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,5 +108,6 @@ def settlement(book: Book, what: Settlement, at: At, terms: Terms) -> Step:
         journal_count=book.tally.count,
         journal_amount=book.tally.amount,
         matches=sum(stated) == book.tally.amount if stated else None,
+        balanced=what.balanced,
     )
     return replace(book, tally=Tally(whole=True)), (*settled, Draft(EventType.SETTLEMENT_COMPLETED, data, at.wall_ns))

@@ -281,6 +281,7 @@ def transaction_data(payment: Payment, terms: Terms) -> TransactionData:
         merchant_id=facts.merchant_id,
         card=facts.card,
         order=facts.order,
+        channel_order=facts.channel_order,
         started_at=timestamp(payment.started_wall_ns),
         ended_at=None if payment.ended_wall_ns is None else timestamp(payment.ended_wall_ns),
         terminal_time=facts.terminal_time,

@@ -92,7 +92,10 @@ class ReceiptKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a frame says about a transaction, under the contract's names. `extra` holds the driver's own names."""
+    """What a frame says about a transaction, under the contract's names. `extra` holds the driver's own names.
+
+    `order` is the hospital's own number, `channel_order` that of WeChat, Alipay or the acquirer's wallet.
+    """
 
     amount: int | None = None
     currency: str | None = None
@@ -105,6 +108,7 @@ class Facts:
     merchant_id: str | None = None
     card: MaskedCard | None = None
     order: str | None = None
+    channel_order: str | None = None
     terminal_time: str | None = None
     extra: tuple[tuple[str, str | int], ...] = ()
 
@@ -188,9 +192,13 @@ class Total:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement(Observation):
-    """End-of-day totals as the terminal states them."""
+    """End-of-day totals as the terminal states them.
+
+    `balanced`: whether the terminal says that they agree with the host's; None when it does not say.
+    """
 
     totals: tuple[Total, ...] = ()
+    balanced: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
