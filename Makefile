@@ -1,12 +1,14 @@
 # make install   set up .venv with everything, at the versions of requirements/
 # make test      lint, types, import directions, tests: exactly what CI runs
 # make faults    the faults of docs/reliability.md at their full size (hours), or SIZE=50 of each
+# make fuzz      BYTES (10 million) random and broken bytes through every decoder
 # make demo      simulated cashier PCs with faults and a live page, on PORT
 # make lock      renew requirements/*.txt after a change of pyproject.toml
 
 PYTHON ?= python3
 PORT ?= 8080
 SIZE ?= full
+BYTES ?= 10000000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -39,10 +41,13 @@ types: install
 	$(BIN)/mypy
 
 unit: install test-system
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup --reruns 1 -rR
 
 faults: install
 	TILLWATCH_FAULTS=$(SIZE) $(BIN)/pytest -s tests/faults
+
+fuzz: install
+	$(BIN)/python -m tests.fuzz $(BYTES)
 
 demo: install
 	@$(BIN)/tillwatch demo --port $(PORT)
