@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 #: currencies without minor units, and with three digits of them (ISO 4217)
-_DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "BHD": 3, "KWD": 3, "JOD": 3, "TND": 3}
+DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "BHD": 3, "KWD": 3, "JOD": 3, "TND": 3}
 
 
 def show_amount(amount: int | None, currency: str | None) -> str:
     """`35.50 CNY`; `-` where the amount is not known."""
     if amount is None:
         return "-"
-    digits = _DIGITS.get(currency or "", 2)
+    digits = DIGITS.get(currency or "", 2)
     sign, units = ("-" if amount < 0 else ""), abs(amount)
     whole, rest = divmod(units, 10**digits)
     number = f"{sign}{whole}.{rest:0{digits}d}" if digits else f"{sign}{whole}"
