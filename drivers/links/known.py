@@ -12,13 +12,17 @@ from drivers.codes import shared_file
 
 @dataclass(frozen=True, slots=True)
 class Likely:
-    """A guess. `kind` cable: anything may be at its other end. `protocol` None: nothing can be guessed."""
+    """A guess. `kind` cable: anything may be at its other end. `protocol` None: nothing can be guessed.
+
+    `report`: how bytes lie in its HID reports (drivers/links/hid.py).
+    """
 
     vendor: str
     product: str
     kind: Literal["terminal", "cable"]
     name: str
     protocol: str | None = None
+    report: Literal["whole", "length"] = "whole"
 
 
 @cache
