@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
+from collector.ledger.entries import Entry
 from collector.ledger.tables_reconcile import (
     reconcile_days,
     reconcile_differences,
@@ -73,31 +74,6 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceRow:
-    """What one side states about a payment. `side`: journal, his, acquirer. `file`, `line`: None for the journal."""
-
-    side: str
-    key: str
-    day: str
-    kind: str
-    state: str
-    amount: int
-    time_us: int | None
-    terminal_id: str | None
-    merchant_id: str | None
-    reference: str | None
-    trace: str | None
-    batch: str | None
-    channel_order: str | None
-    order: str | None
-    card: str | None
-    original: str | None
-    fee: int | None
-    file: str | None
-    line: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """One difference, with the rows that show it. Its words: collector.reconcile.explain."""
 
@@ -121,8 +97,8 @@ class Difference:
     last4: str | None
     time_us: int | None
     due_us: int | None
-    evidence: tuple[EvidenceRow, ...]
-    candidates: tuple[EvidenceRow, ...]
+    evidence: tuple[Entry, ...]
+    candidates: tuple[Entry, ...]
     first_run: int
     last_run: int
     settled_run: int | None
@@ -145,7 +121,7 @@ class Finding:
     run: int
     file: str
     line: int
-    row: EvidenceRow
+    row: Entry
     key: str
     found_us: int
 
@@ -258,19 +234,19 @@ def covered(connection: Connection, *, since: str, until: str) -> dict[str, froz
     return {row.day: frozenset(row.covered) for row in rows}
 
 
-def carried(connection: Connection, *, since: str, until: str, without: Iterable[tuple[str, str]]) -> list[EvidenceRow]:
+def carried(connection: Connection, *, since: str, until: str, without: Iterable[tuple[str, str]]) -> list[Entry]:
     """Rows of files kept from the runs of days in the range, but for those (day, side) that are read anew."""
     table = reconcile_entries
     anew = set(without)
     query = select(table).where(table.c.day.between(since, until)).order_by(table.c.day, table.c.side, table.c.key)
-    return [EvidenceRow(**row.data) for row in connection.execute(query) if (row.day, row.side) not in anew]
+    return [Entry.of_plain(row.data) for row in connection.execute(query) if (row.day, row.side) not in anew]
 
 
-def keep_entries(connection: Connection, day: str, side: str, rows: Sequence[EvidenceRow]) -> None:
+def keep_entries(connection: Connection, day: str, side: str, rows: Sequence[Entry]) -> None:
     """These rows of the day's file are kept, in place of what an earlier run kept."""
     table = reconcile_entries
     connection.execute(delete(table).where(table.c.day == day, table.c.side == side))
-    values = [{"day": day, "side": side, "key": row.key, "data": plain(row)} for row in rows]
+    values = [{"day": day, "side": side, "key": row.key, "data": row.plain()} for row in rows]
     for start in range(0, len(values), 1000):
         connection.execute(insert(table), values[start : start + 1000])
 
@@ -296,8 +272,8 @@ def set_day(connection: Connection, day: str, number: int, sides: Iterable[str])
 def put_difference(connection: Connection, found: Difference, *, known: bool) -> None:
     """Write a difference, new or changed."""
     values = {name: getattr(found, name) for name in Difference.__slots__}
-    values["evidence"] = [plain(row) for row in found.evidence]
-    values["candidates"] = [plain(row) for row in found.candidates]
+    values["evidence"] = [row.plain() for row in found.evidence]
+    values["candidates"] = [row.plain() for row in found.candidates]
     table = reconcile_differences
     if known:
         connection.execute(update(table).where(table.c.id == found.id).values(values))
@@ -312,7 +288,7 @@ def put_finding(connection: Connection, found: Finding) -> bool:
     if before is not None and before.outcome == found.outcome:
         return False
     connection.execute(delete(table).where(table.c.transaction == found.transaction))
-    values = {name: getattr(found, name) for name in Finding.__slots__} | {"row": plain(found.row)}
+    values = {name: getattr(found, name) for name in Finding.__slots__} | {"row": found.row.plain()}
     connection.execute(insert(table).values(values))
     return True
 
@@ -323,11 +299,6 @@ def drop_findings(connection: Connection, transactions: Iterable[str]) -> None:
     wanted = list(transactions)
     if wanted:
         connection.execute(delete(table).where(table.c.transaction.in_(wanted)))
-
-
-def plain(row: EvidenceRow) -> dict[str, Any]:
-    """The row as JSON values."""
-    return {name: getattr(row, name) for name in EvidenceRow.__slots__}
 
 
 def _day(connection: Connection, row: Row[Any]) -> Day:
@@ -356,9 +327,9 @@ def _run(row: Row[Any]) -> Run:
 def _difference(row: Row[Any]) -> Difference:
     values = dict(row._mapping)
     for name in ("evidence", "candidates"):
-        values[name] = tuple(EvidenceRow(**item) for item in values[name])
+        values[name] = tuple(Entry.of_plain(item) for item in values[name])
     return Difference(**values)
 
 
 def _finding(row: Row[Any]) -> Finding:
-    return Finding(**{**row._mapping, "row": EvidenceRow(**row.row)})
+    return Finding(**{**row._mapping, "row": Entry.of_plain(row.row)})
