@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.events import Call, Certainty, ResponseText, TransactionData
 from agent.texts import Texts
-from drivers import codes
+from drivers import registry
 from drivers.observations import Outcome
 
 
@@ -16,16 +16,32 @@ def advise(data: TransactionData, protocol: str) -> ResponseText:
 def advice(data: TransactionData, protocol: str, texts: Texts) -> str:
     """The advice in the language of the texts."""
     if data.outcome is Outcome.UNKNOWN:
-        return _doubt(data, texts)
+        return _doubt(data, protocol, texts)
     undelivered = data.charged is Certainty.YES and data.delivered is Certainty.NO
     general = texts.say(f"history.advice_{data.outcome}" + ("_undelivered" if undelivered else ""))
-    meaning = codes.meaning(protocol, data.response_code)
-    special = meaning.advice.get(texts.language) if meaning and not undelivered else None
+    meaning = registry.code_book(protocol).meaning(data.response_code)
+    fits = meaning is not None and meaning.outcome is data.outcome and not undelivered
+    special = meaning.advice.get(texts.language) if meaning and fits else None
     return f"{general} {special}" if special else general
 
 
-def _doubt(data: TransactionData, texts: Texts) -> str:
+def for_technician(data: TransactionData, protocol: str, texts: Texts) -> str | None:
+    """What the response code tells a technician, in the language of the texts; None where nobody wrote it down."""
+    meaning = registry.code_book(protocol).meaning(data.response_code)
+    return meaning.technician.get(texts.language) if meaning else None
+
+
+def _doubt(data: TransactionData, protocol: str, texts: Texts) -> str:
     if data.reason is None:
         return texts.say("history.advice_open")
     key = {None: "unknown", Call.FIRST: "unknown_called", Call.FINAL: "unknown_final"}[data.call]
-    return texts.say(f"history.advice_{key}", reason=texts.say(f"history.reason_{data.reason}"))
+    said = texts.say(f"history.advice_{key}", reason=texts.say(f"history.reason_{data.reason}"))
+    return f"{said} {texts.say('history.advice_reverses')}" if _reverses(protocol) else said
+
+
+def _reverses(protocol: str) -> bool:
+    """Whether the terminal undoes an unanswered payment by itself, and only with its next one."""
+    try:
+        return registry.get(protocol).reverses
+    except KeyError:
+        return False

@@ -11,7 +11,7 @@ from enum import StrEnum
 from agent.advice import advise
 from agent.events import AskedData, Call, Certainty, Draft, EventType, Reason, ResponseText, TransactionData, timestamp
 from agent.evidence import Mark
-from drivers import codes
+from drivers import registry
 from drivers.observations import Facts, Kind, Outcome, Phase
 from drivers.queries import Finding, Query, Said
 
@@ -260,7 +260,7 @@ def draft(kind: EventType, payment: Payment, at: At, terms: Terms) -> Draft:
 def transaction_data(payment: Payment, terms: Terms) -> TransactionData:
     """The payment as the contract shows it."""
     facts = payment.facts
-    meaning = codes.meaning(terms.protocol, facts.response_code)
+    meaning = registry.code_book(terms.protocol).meaning(facts.response_code)
     data = TransactionData(
         transaction=payment.id,
         terminal=terms.terminal,

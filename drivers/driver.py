@@ -10,12 +10,13 @@ The rules of a decoder:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from drivers.codes import CodeMeaning
 from drivers.masking import Masker
 from drivers.observations import Direction, Observation
 from drivers.queries import Asking
@@ -161,6 +162,12 @@ class Driver:
     delivery_timeout_s: float  # an answer not acknowledged after that long was not delivered
     byte_gap_s: float  # a frame never pauses for that long
     decoder: Callable[[Framing], Decoder]
-    simulated: Callable[[Simulation], SimulatedTerminal]
+    simulated: Callable[[Simulation], SimulatedTerminal] | None  # None: there is nothing to simulate
     masker: Callable[[Framing], Masker] | None = None  # without one, a line of it can't be recorded
     asking: Asking | None = None  # without it, a terminal can't be asked what became of a payment
+    acknowledged: bool = True  # False: nobody says on this line that an answer was taken
+    reverses: bool = False  # the terminal itself undoes a payment it got no answer to, before its next online one
+    codes: str | None = None  # the shipped table of response codes (config/codes); None: the one of the driver's name
+    own_codes: Mapping[str, CodeMeaning] = field(default_factory=dict)  # a profile's own codes, over the shipped ones
+    listens_only: bool = False  # no exchange is understood: a printed receipt alone makes a transaction
+    silence_ends: bool = False  # a message has no end of its own: it ends when the line is quiet for `byte_gap_s`

@@ -82,6 +82,14 @@ class Acked(StrEnum):
     OTHER = "other"
 
 
+class Reversal(StrEnum):
+    """Why a terminal undoes a payment of its own."""
+
+    NO_ANSWER = "no_answer"
+    BAD_ANSWER = "bad_answer"  # an answer came that it could not trust
+    OTHER = "other"
+
+
 class ReceiptKind(StrEnum):
     """Whose copy a receipt is."""
 
@@ -132,14 +140,16 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Observation):
-    """The cashier application asks the terminal for something.
+    """Somebody asks for a transaction: the cashier application the terminal, or a terminal its host.
 
     `kind` is None where the request opens no transaction (registration, status enquiry, repeat receipt …).
     `message` is the protocol's own name of the command.
+    `reverses`: it asks to undo the earlier transaction whose numbers its facts bear, and why; `kind` is None then.
     """
 
     kind: Kind | None
     message: str
+    reverses: Reversal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,12 +167,14 @@ class Answer(Observation):
     `outcome` is None where the frame names no result of its own (it only ends the exchange).
     `final`: with this frame the terminal has said all it will say.
     `at_once`: the terminal answered before it knew; the outcome can't come from this exchange.
+    `reverses`: it answers a reversal: REVERSED, NOT_EXECUTED (there was nothing to undo), or UNKNOWN (not accepted).
     """
 
     outcome: Outcome | None
     final: bool
     message: str
     at_once: bool = False
+    reverses: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,21 +185,54 @@ class Ack(Observation):
     of: Acked
 
 
+class Alarm(StrEnum):
+    """What a printed slip calls people for."""
+
+    REVERSAL_FAILED = "reversal_failed"  # the terminal could not take a payment back, and has given up trying
+    OFFLINE_LOST = "offline_lost"  # payments taken offline never reached the host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slip:
+    """What a printed slip says of itself, beside its facts.
+
+    `name` is its own kind in one word (sale, qr_refund, sign_in …); `kind` what it is in the contract's words, None
+    where it is about no transaction. `outcome` is None where the slip does not tell, or was not read to its end.
+    """
+
+    name: str
+    kind: Kind | None
+    outcome: Outcome | None
+    reprint: bool = False
+    test: bool = False
+    alarm: Alarm | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt(Observation):
-    """A receipt, `text` being its lines. `complete` is False when the stream ended before the receipt did."""
+    """A receipt, `text` being its lines. `complete` is False when the stream ended before the receipt did.
+
+    `slip`: what it says of itself, where it was read for that (drivers/receipts/).
+    """
 
     receipt_kind: ReceiptKind | None
     complete: bool = True
+    slip: Slip | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """One row of an end-of-day report. Amount in minor units."""
+    """One row of an end-of-day report. Amount in minor units; `kind` where the report says what the row counts."""
 
     name: str
     count: int | None
     amount: int | None
+    kind: Kind | None = None
+
+    @property
+    def net(self) -> int:
+        """What the row adds to the merchant's account: refunds and voids take away."""
+        return -(self.amount or 0) if self.kind in (Kind.REFUND, Kind.VOID) else self.amount or 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +264,10 @@ def as_dict(observation: Observation) -> dict[str, object]:
         value = getattr(observation, field.name)
         if field.name in ("direction", "checksum", "facts", "text") or value is None:
             continue
-        shown[field.name] = _plain(value)
+        if isinstance(value, Slip):
+            shown |= _slip_as_dict(value)
+        else:
+            shown[field.name] = _plain(value)
     shown |= facts_as_dict(observation.facts)
     return {
         "kind": type(observation).__name__.lower(),
@@ -236,6 +284,14 @@ def facts_as_dict(facts: Facts) -> dict[str, object]:
     return {name: value for name, value in shown.items() if value is not None} | dict(facts.extra)
 
 
+def _slip_as_dict(slip: Slip) -> dict[str, object]:
+    """What the slip says; its marks only where it bears them."""
+    shown = {"slip": slip.name, "kind": slip.kind, "outcome": slip.outcome, "alarm": slip.alarm}
+    marks = {"reprint": slip.reprint, "test": slip.test}
+    said = {name: _plain(value) for name, value in shown.items() if value is not None}
+    return said | {name: True for name, borne in marks.items() if borne}
+
+
 def _plain(value: object) -> object:
     if isinstance(value, MaskedCard):
         return value.as_dict()
@@ -244,5 +300,6 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Total):
-        return {"name": value.name, "count": value.count, "amount": value.amount}
+        row = {"name": value.name, "count": value.count, "amount": value.amount}
+        return row | ({"kind": str(value.kind)} if value.kind else {})
     return value

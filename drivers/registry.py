@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from typing import cast
 
 import drivers
+from drivers import codes
+from drivers.codes import CodeBook
 from drivers.driver import Driver
 
 _GROUP = "tillwatch.drivers"
@@ -34,6 +36,19 @@ def get(name: str) -> Driver:
     for point in entry_points(group=_GROUP, name=name):
         return cast(Driver, point.load().DRIVER)
     raise KeyError(name)
+
+
+@cache
+def code_book(name: str) -> CodeBook:
+    """The response codes of a protocol: its table, its profile's own, the site's. Empty when nobody knows the protocol.
+
+    Raises CodesError when the site's table is broken.
+    """
+    try:
+        driver = get(name)
+    except KeyError:
+        return CodeBook()
+    return codes.book(driver.codes or name, driver.own_codes, name)
 
 
 def _built_in(name: str) -> Driver | None:

@@ -14,8 +14,9 @@ import sys
 from collections.abc import Sequence
 
 from agent import __version__
-from agent.errors import TillwatchError
+from agent.errors import TillwatchError, UsageError
 from agent.texts import Texts, language_of_environment
+from drivers.codes import CodesError
 
 DEFAULT_CONFIG = "/etc/tillwatch/agent.toml"
 
@@ -50,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TillwatchError as error:
         print(f"tillwatch: {error.text(texts)}", file=sys.stderr)
         return error.exit_code
+    except CodesError as error:
+        print(f"tillwatch: {texts.say(f'codes.{error.key}', **error.values)}", file=sys.stderr)
+        return UsageError.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

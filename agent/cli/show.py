@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from agent.advice import advice
+from agent.advice import advice, for_technician
 from agent.cli import add_config, add_json
 from agent.config import load
 from agent.events import EventType, TransactionData
@@ -31,16 +31,21 @@ def run(args: argparse.Namespace) -> int:
         data = history.transaction(args.id)
         told = history.events(data.transaction)
         due = next_ask(history.payment(data.transaction))
-    meaning = advice(data, config.protocol_of(data.terminal), texts)
+    protocol = config.protocol_of(data.terminal)
+    meaning = advice(data, protocol, texts)
+    technician = for_technician(data, protocol, texts)
     if args.json:
         events = [{"sequence": e.sequence, "type": e.type, "time": e.time, "data": e.data} for e in told]
-        print(json.dumps({**to_plain(data), "advice": meaning, "next_ask": due, "events": events}, ensure_ascii=False))
+        shown = {**to_plain(data), "advice": meaning, "technician": technician, "next_ask": due, "events": events}
+        print(json.dumps(shown, ensure_ascii=False))
         return 0
-    print("\n".join(_page(data, told, meaning, due, texts)))
+    print("\n".join(_page(data, told, meaning, technician, due, texts)))
     return 0
 
 
-def _page(data: TransactionData, told: list[Told], meaning: str, due: str | None, texts: Texts) -> list[str]:
+def _page(
+    data: TransactionData, told: list[Told], meaning: str, technician: str | None, due: str | None, texts: Texts
+) -> list[str]:
     say = texts.say
     lines = [say("history.title", id=data.transaction), "", say("history.facts")]
     rows = facts(data, texts) | ({"next_ask": due} if due else {})
@@ -48,7 +53,10 @@ def _page(data: TransactionData, told: list[Told], meaning: str, due: str | None
     if data.asked:
         lines += ["", say("history.asked", attempts=data.attempts)]
         lines += [f"  {clock(asked.at)}  {question(asked, texts)}" for asked in data.asked]
-    lines += ["", say("history.advice"), f"  {meaning}", "", say("history.timeline")]
+    lines += ["", say("history.advice"), f"  {meaning}"]
+    if technician:
+        lines += ["", say("history.technician"), f"  {technician}"]
+    lines += ["", say("history.timeline")]
     lines += [f"  {event.time[:23].replace('T', ' ')}  {step(event, texts)}" for event in told]
     receipts = [event for event in told if event.type == EventType.RECEIPT_CAPTURED]
     if receipts:
