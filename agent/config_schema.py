@@ -154,7 +154,8 @@ TERMINAL = Section(
             name="device",
             kind=PortAddress(("serial", "usb", "tcp")),
             required=True,
-            meaning="Where the terminal is. `tillwatch devices` finds stable names. usb: comes with a later version.",
+            meaning="Where the terminal is. `tillwatch devices` finds stable names; usb: is for devices without a tty "
+            "(docs/usb.md).",
         ),
         Key(
             name="cashier",

@@ -15,12 +15,12 @@ from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from agent.phrase import Phrase, phrase
+from drivers.links.usb_address import parse as parse_usb
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)")
 _LONGEST_S = 3650 * 86400.0
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_USB = re.compile(r"[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(?::[\w.-]{1,126})?")
 _SHOWN = 60
 
 
@@ -51,7 +51,7 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a port is: `serial:PATH`, `pty:LINK`, `tcp:HOST:PORT`, `usb:VVVV:PPPP[:SERIAL]` or `none`."""
+    """Where a port is: `serial:PATH`, `pty:LINK`, `tcp:HOST:PORT`, `usb:VVVV:PPPP[:SERIAL][@PLACE]` or `none`."""
 
     scheme: Literal["serial", "usb", "tcp", "pty", "none"]
     text: str
@@ -265,7 +265,7 @@ class PortAddress(_Text):
         """What is accepted."""
         forms = {
             "serial": "serial:/dev/…",
-            "usb": "usb:VVVV:PPPP[:SERIAL]",
+            "usb": "usb:VVVV:PPPP[:SERIAL][@PLACE]",
             "tcp": "tcp:HOST:PORT",
             "pty": "pty:/run/…",
             "none": "none",
@@ -278,8 +278,8 @@ class PortAddress(_Text):
         scheme, _, rest = text.partition(":")
         if scheme not in self.schemes:
             raise self.refused(text)
-        if scheme == "usb" and _USB.fullmatch(rest):
-            raise RefusedError(phrase("config.usb_later", found=shown(text)))
+        if scheme == "usb" and (device := parse_usb(rest)):
+            return Address("usb", str(device))
         if scheme == "tcp" and (place := _host_and_port(rest)):
             return Address("tcp", text, host=place[0], port=place[1])
         if scheme == "serial" and rest.startswith("/") and len(rest) > 1:

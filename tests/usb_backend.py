@@ -308,22 +308,15 @@ class FakeBackend(usb.backend.IBackend):
         dev_handle.cleared.append(ep)
 
     def ctrl_transfer(
-        self,
-        dev_handle: FakeDevice,
-        bmRequestType: int,
-        bRequest: int,
-        wValue: int,
-        wIndex: int,
-        data: Any,
-        timeout: int,
+        self, dev_handle: FakeDevice, kind: int, request: int, value: int, index: int, data: Any, timeout: int
     ) -> int:
         dev_handle.alive()
-        if bmRequestType & 0x80:
-            answer = self._descriptor(dev_handle, wValue)[: len(data)]
+        if kind & 0x80:
+            answer = self._descriptor(dev_handle, value)[: len(data)]
             data[: len(answer)] = array.array("B", answer)
             return len(answer)
-        dev_handle.controls.append((bmRequestType, bRequest, wValue, data.tobytes()))
-        if error := dev_handle.control_errors.get(bRequest):
+        dev_handle.controls.append((kind, request, value, data.tobytes()))
+        if error := dev_handle.control_errors.get(request):
             raise error
         return len(data)
 

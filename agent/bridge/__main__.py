@@ -13,6 +13,7 @@ import time
 
 from agent import __version__
 from agent.bridge import wire
+from agent.bridge.hotplug import watch_plugs
 from agent.bridge.line import Line
 from agent.bridge.log import Log, complain
 from agent.bridge.loop import IN, Loop
@@ -65,6 +66,7 @@ def _serve(settings: dict[str, Any], log: Log) -> int:
     try:
         for index, line in enumerate(settings["lines"]):
             lines[line["name"]] = Line(loop, opener, ring, log, index, line)
+        watch_plugs(loop, lines, log)
         about = _about(settings)
         server = Server(loop, ring, lines, log, os.path.join(settings["run_dir"], wire.SOCKET_NAME), about, stop)
         _catch_signals(loop, stop)

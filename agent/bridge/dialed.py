@@ -31,6 +31,7 @@ class Dialed:
         "_on_change",
         "_on_data",
         "_opener",
+        "_opening",
         "_pause",
         "_settings",
         "_stopped",
@@ -58,7 +59,7 @@ class Dialed:
         self._on_data = on_data
         self._on_change = on_change
         self._pause = FIRST_PAUSE_S
-        self._stopped = False
+        self._stopped = self._opening = False
         self.address = address
         self.link: Any = None
         self.stream: Stream | None = None
@@ -68,8 +69,9 @@ class Dialed:
         self._up_since = 0.0
 
     def start(self) -> None:
-        """Begin to try."""
-        if not self._stopped:
+        """Begin to try; once more where it is away, at once."""
+        if not self._stopped and not self._opening and self.link is None:
+            self._opening = True
             self._opener.open(self._settings, self.address, self._result)
 
     def close(self) -> None:
@@ -96,6 +98,7 @@ class Dialed:
         return None
 
     def _result(self, result: Any) -> None:
+        self._opening = False
         if self._stopped:
             if not isinstance(result, LinkError):
                 result.close()
@@ -114,7 +117,8 @@ class Dialed:
         self._on_change(True, None)
 
     def _gone(self, detail: str) -> None:
-        self.lost = self.stream.backlog if self.stream else 0
+        self.lost = self.unsent()
+        detail = getattr(self.link, "ended", None) or detail  # a USB link knows better than its descriptor
         self._drop()
         if time.monotonic() - self._up_since >= STEADY_S:
             self._pause = FIRST_PAUSE_S

@@ -277,6 +277,9 @@ class Line:
         return NoCashier()
 
 
+_LET_IN = "install config/udev/60-tillwatch.rules, which lets the group tillwatch in; tillwatch keeps trying"
+
+
 def _advice(error: LinkError) -> dict[str, object]:
     """The one line for a technician: what, where, what to do."""
     advice: dict[str, object] = {"reason": error.reason, "detail": error.detail}
@@ -285,9 +288,7 @@ def _advice(error: LinkError) -> dict[str, object]:
         advice["do"] = "end that program, or give it another port; tillwatch keeps trying"
     elif error.reason == "denied":
         advice["group"] = error.group
-        advice["do"] = (
-            f"add the user to group {error.group}, or install config/udev/60-tillwatch.rules; tillwatch keeps trying"
-        )
+        advice["do"] = _LET_IN if error.group is None else f"add the user to group {error.group}, or {_LET_IN}"
     else:
         advice["do"] = "check cable, power and the configured device; tillwatch keeps trying"
     return advice

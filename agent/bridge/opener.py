@@ -27,7 +27,7 @@ class Opener:
         loop.add(self._event, IN, self._deliver)
 
     def open(self, settings: dict[str, Any], address: str, done: Callable[[Any], None]) -> None:
-        """Open `serial:PATH` or `tcp:HOST:PORT`; `done` gets a link or a LinkError."""
+        """Open `serial:PATH`, `tcp:HOST:PORT` or `usb:VVVV:PPPP…`; `done` gets a link or a LinkError."""
         _thread.start_new_thread(self._work, (settings, address, done))
 
     def _work(self, settings: dict[str, Any], address: str, done: Callable[[Any], None]) -> None:
@@ -55,7 +55,12 @@ def open_link(settings: dict[str, Any], address: str) -> Any:
         from drivers.links.tcp import open_tcp
 
         return open_tcp(rest)
+    names = ("baudrate", "bytesize", "parity", "stopbits")
+    line = {name: settings[name] for name in names}
+    if scheme == "usb":
+        from drivers.links.usb import open_usb  # pyusb: only where a device needs it
+
+        return open_usb(rest, **line)
     from drivers.links.serial import open_serial
 
-    names = ("baudrate", "bytesize", "parity", "stopbits", "flow")
-    return open_serial(rest, **{name: settings[name] for name in names})
+    return open_serial(rest, flow=settings["flow"], **line)

@@ -71,7 +71,7 @@ BAD = [
     Bad("framing", TERMINAL + 'framing = "cereal"\n', "terminal.pos1.framing", 5, "nearest is serial"),
     Bad("framing-of-protocol", TERMINAL + 'framing = "none"\n', "terminal.pos1.framing", 5, "concert knows"),
     Bad("currency", TERMINAL + 'currency = "yuan"\n', "terminal.pos1.currency", 5, "three capital letters"),
-    Bad("device-usb", TERMINAL.replace("serial:/dev/ttyUSB0", "usb:0b00:0060"), "terminal.pos1.device", 4, "later version"),
+    Bad("device-usb", TERMINAL.replace("serial:/dev/ttyUSB0", "usb:0b00"), "terminal.pos1.device", 4, "usb:VVVV:PPPP"),
     Bad("device-no-scheme", TERMINAL.replace("serial:", ""), "terminal.pos1.device", 4, "tcp:HOST:PORT"),
     Bad("device-pty", TERMINAL.replace("serial:", "pty:"), "terminal.pos1.device", 4, "usb:VVVV"),
     Bad("device-relative", TERMINAL.replace("/dev/", ""), "terminal.pos1.device", 4, "serial:ttyUSB0"),

@@ -236,3 +236,14 @@ def _cpu(pid: int) -> float:
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_usb_device_that_is_not_there_is_waited_for(rig: Rig) -> None:
+    rig.line("usb:11ca:0220:NONE")
+    rig.start(up=False)
+    until(lambda: rig.logged("link.down"), what="its absence is told")
+    (told,) = rig.logged("link.down")
+    assert told["device"] == "usb:11ca:0220:NONE"
+    assert told["reason"] in ("not_found", "failed")  # failed: no libusb on this machine
+    assert told["do"]
+    assert rig.terminate() == 0
