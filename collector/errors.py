@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.errors import NothingFoundError, UnreachableError, UsageError
+from agent.errors import NothingFoundError, TillwatchError, UnreachableError, UsageError
 from agent.texts import Texts as AgentTexts
 from collector.texts import Texts
 
@@ -16,6 +16,10 @@ class _Told:
     def text(self, texts: AgentTexts) -> str:
         """The one line for a person."""
         return Texts(texts.language).say(self.key, **self.values)
+
+
+class CollectorError(_Told, TillwatchError):
+    """What was asked can't be done, though nothing is wrong with asking. Exit code 1."""
 
 
 class CollectorUsageError(_Told, UsageError):

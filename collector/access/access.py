@@ -1,0 +1,490 @@
+"""The policy of access: everything that changes who may come in goes through here, and leaves a line in the audit log.
+
+Rules: a secret is shown once and kept as a hash; a log-in makes a new session and never takes over a given one; a
+session ends by idleness, by age, by log-out, by a new password, and when its account is disabled; there is always an
+administrator who can log in. Times come from the clock passed in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from collector.access.errors import (
+    BadCredentialsError,
+    LinkError,
+    NotAllowedError,
+    WeakPasswordError,
+)
+from collector.access.limits import Limits
+from collector.access.passwords import Passwords, weakness
+from collector.access.people import User, Via
+from collector.access.roles import Role
+from collector.access.secrets import BEARER_PREFIX, digest, new_secret
+from collector.errors import CollectorNothingFoundError
+from collector.ledger import Clock, Ledger, accounts, audit, microseconds
+from collector.ledger.accounts import Account, Link, Session, Token
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+_S = 1_000_000
+_TOUCH_EVERY_US = 60 * _S  # a page that asks each second is no reason to write each second
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long things are good for, in seconds."""
+
+    idle_s: int = 30 * 60
+    absolute_s: int = 12 * 3600
+    invitation_s: int = 3 * 24 * 3600
+    first_admin_s: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """A fresh session: the cookie's value, told once, and whose it is."""
+
+    secret: str
+    user: User
+
+
+class Access:
+    """The doorkeeper. Thread-safe: all state is in the ledger."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        *,
+        passwords: Passwords | None = None,
+        limits: Limits | None = None,
+        lifetimes: Lifetimes | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._passwords = passwords or Passwords()
+        self._limits = limits or Limits()
+        self.lifetimes = lifetimes or Lifetimes()
+
+    # -- coming in ----------------------------------------------------------------------------------------
+
+    def log_in(self, name: str, password: str, *, address: str, browser: str) -> LoggedIn:
+        """Raises BadCredentialsError or TooManyAttemptsError."""
+        name, now = _login_name(name), self._now()
+        with self._ledger.read() as connection:
+            # A refused try writes nothing, so a flood of them fills neither table nor audit log.
+            self._limits.check(connection, name, address, now)
+            account = accounts.account_named(connection, name)
+        matches = self._passwords.matches(account.password_hash if account else None, password)
+        if account is None or not matches or account.disabled:
+            self._failed(name, address, "login.failed", known=account is not None)
+            raise BadCredentialsError
+        return self._let_in(account, address=address, browser=browser, password=password)
+
+    def _failed(self, name: str, address: str, action: str, *, known: bool) -> None:
+        """Count a failure. Only names that exist are written down: people type passwords into the wrong field."""
+        now = self._now()
+        with self._ledger.write() as connection:
+            self._limits.failed(connection, name, address, now)
+            _note(connection, now, None, action, about=name if known else None, address=address)
+
+    def _let_in(self, account: Account, *, address: str, browser: str, password: str | None = None) -> LoggedIn:
+        now, secret = self._now(), new_secret()
+        renewed: dict[str, object] = {}
+        if password is not None and account.password_hash and self._passwords.stale(account.password_hash):
+            renewed["password_hash"] = self._passwords.hash(password)
+        user = _user(account, Via.SESSION, address)
+        with self._ledger.write() as connection:
+            self._limits.succeeded(connection, account.name)
+            accounts.end_old_sessions(
+                connection, now - self.lifetimes.absolute_s * _S, now - self.lifetimes.idle_s * _S
+            )
+            accounts.change_account(connection, account.id, last_login_us=now, **renewed)
+            accounts.add_session(
+                connection,
+                Session(
+                    hash=digest(secret),
+                    account=account.id,
+                    created_us=now,
+                    seen_us=now,
+                    address=address[:64],
+                    browser=browser[:160],
+                ),
+            )
+            _note(connection, now, user, "login.done", about=account.name)
+        return LoggedIn(secret, user)
+
+    def let_in(self, subject: str, *, address: str, browser: str) -> LoggedIn:
+        """A person whom an OIDC provider vouched for. Raises BadCredentialsError when disabled or unknown."""
+        with self._ledger.read() as connection:
+            account = accounts.account_of_subject(connection, subject)
+        if account is None or account.disabled:
+            raise BadCredentialsError
+        return self._let_in(account, address=address, browser=browser)
+
+    def user_of_session(self, secret: str, *, address: str) -> User | None:
+        """Whose session this cookie is; None when it is none, or over. Marks it as seen."""
+        now, key = self._now(), digest(secret)
+        with self._ledger.read() as connection:
+            found = accounts.session(connection, key)
+        if found is None:
+            return None
+        session, account = found
+        if (
+            account.disabled
+            or now - session.created_us >= self.lifetimes.absolute_s * _S
+            or now - session.seen_us >= self.lifetimes.idle_s * _S
+        ):
+            with self._ledger.write() as connection:
+                accounts.end_session(connection, key)
+            return None
+        if now - session.seen_us >= _TOUCH_EVERY_US:
+            with self._ledger.write() as connection:
+                accounts.touch_session(connection, key, now)
+        return _user(account, Via.SESSION, address)
+
+    def log_out(self, secret: str, *, address: str) -> None:
+        """End one session."""
+        key = digest(secret)
+        with self._ledger.write() as connection:
+            found = accounts.session(connection, key)
+            if found and accounts.end_session(connection, key):
+                _note(connection, self._now(), _user(found[1], Via.SESSION, address), "logout", about=found[1].name)
+
+    def user_of_token(self, secret: str, *, address: str) -> User | None:
+        """Whose bearer token this is; None when it is none, revoked or expired."""
+        if not secret.startswith(BEARER_PREFIX):
+            return None
+        now = self._now()
+        with self._ledger.read() as connection:
+            token = accounts.token_of(connection, digest(secret))
+        if token is None or token.revoked_us is not None or (token.expires_us is not None and now >= token.expires_us):
+            return None
+        if now - (token.used_us or 0) >= _TOUCH_EVERY_US:
+            with self._ledger.write() as connection:
+                accounts.change_token(connection, token.id, used_us=now)
+        return User(name=token.name, display=token.name, role=Role(token.role), via=Via.TOKEN, address=address)
+
+    # -- accounts -----------------------------------------------------------------------------------------
+
+    def accounts(self) -> list[Account]:
+        """Everybody, by name."""
+        with self._ledger.read() as connection:
+            return accounts.all_accounts(connection)
+
+    def invite(self, by: User, name: str, role: Role, display: str = "") -> str:
+        """Make an account without a password, and the one-time secret of the link that sets one.
+
+        Raises NotAllowedError when the name is bad or taken.
+        """
+        name = _login_name(name)
+        if not _NAME.fullmatch(name):
+            raise NotAllowedError("access.name_bad", name=name[:64])
+        account = self._fresh(name, role, display, by.name)
+        try:
+            with self._ledger.write() as connection:
+                accounts.add_account(connection, account)
+                secret = self._link(connection, "invitation", account.id, self.lifetimes.invitation_s)
+                _note(connection, self._now(), by, "account.invited", about=name, detail={"role": role.value})
+        except IntegrityError as error:
+            raise NotAllowedError("access.name_taken", name=name) from error
+        return secret
+
+    def invite_again(self, by: User, account_id: str) -> str:
+        """A new link for an account: the former one, its password and its sessions are void."""
+        with self._ledger.write() as connection:
+            account = _known(connection, account_id)
+            self._keep_an_admin(connection, account)
+            accounts.drop_links(connection, "invitation", account.id)
+            accounts.change_account(connection, account.id, password_hash=None)
+            accounts.end_sessions_of(connection, account.id)
+            _note(connection, self._now(), by, "account.invited_again", about=account.name)
+            return self._link(connection, "invitation", account.id, self.lifetimes.invitation_s)
+
+    def invited(self, secret: str) -> Account:
+        """Whose invitation this is. Raises LinkError when it can't be used (any more)."""
+        with self._ledger.read() as connection:
+            return self._invited(connection, secret)
+
+    def accept(self, secret: str, password: str, *, address: str, browser: str) -> LoggedIn:
+        """Set the password with the invitation's secret, which it uses up. Raises LinkError, WeakPasswordError."""
+        account = self.invited(secret)
+        hashed = self._hash(password, account.name)
+        with self._ledger.write() as connection:
+            if not accounts.use_link(connection, digest(secret), self._now()):
+                raise LinkError
+            accounts.change_account(connection, account.id, password_hash=hashed)
+            _note(connection, self._now(), _user(account, Via.SESSION, address), "account.accepted", about=account.name)
+        return self._let_in(account, address=address, browser=browser)
+
+    def change_password(self, user: User, old: str, new: str) -> None:
+        """Set a new password; all sessions of the account end. Raises BadCredentialsError, WeakPasswordError."""
+        if user.account is None:
+            raise BadCredentialsError
+        now = self._now()
+        with self._ledger.read() as connection:
+            account = _known(connection, user.account)
+            self._limits.check(connection, account.name, user.address, now)
+        if not self._passwords.matches(account.password_hash, old):
+            self._failed(account.name, user.address, "password.failed", known=True)
+            raise BadCredentialsError
+        hashed = self._hash(new, account.name)
+        with self._ledger.write() as connection:
+            accounts.change_account(connection, account.id, password_hash=hashed)
+            accounts.end_sessions_of(connection, account.id)
+            _note(connection, now, user, "password.changed", about=account.name)
+
+    def set_role(self, by: User, account_id: str, role: Role) -> None:
+        """Give an account another role; what it may do changes with its next request."""
+        with self._ledger.write() as connection:
+            account = _known(connection, account_id)
+            if role is not Role.ADMIN:
+                self._keep_an_admin(connection, account)
+            accounts.change_account(connection, account.id, role=role.value)
+            detail = {"from": account.role, "to": role.value}
+            _note(connection, self._now(), by, "account.role", about=account.name, detail=detail)
+
+    def set_disabled(self, by: User, account_id: str, disabled: bool) -> None:
+        """Shut an account out with all its sessions, or let it in again. None is ever deleted: history names them."""
+        with self._ledger.write() as connection:
+            account = _known(connection, account_id)
+            if disabled:
+                self._keep_an_admin(connection, account)
+                accounts.end_sessions_of(connection, account.id)
+                accounts.drop_links(connection, "invitation", account.id)
+            accounts.change_account(connection, account.id, disabled=disabled)
+            action = "account.disabled" if disabled else "account.enabled"
+            _note(connection, self._now(), by, action, about=account.name)
+
+    def set_language(self, user: User, language: str) -> None:
+        """The language an account's pages are in."""
+        if user.account is not None:
+            with self._ledger.write() as connection:
+                accounts.change_account(connection, user.account, language=language)
+
+    def join(self, by: User, subject: str, name: str, display: str, role: Role) -> Account:
+        """The account of a person who came through OIDC, made at the first time. The provider decides the role."""
+        with self._ledger.write() as connection:
+            account = accounts.account_of_subject(connection, subject)
+            if account is None:
+                account = self._fresh(_free_name(connection, name), role, display, by.name, subject=subject)
+                accounts.add_account(connection, account)
+                _note(connection, self._now(), by, "account.joined", about=account.name, detail={"role": role.value})
+            elif account.role != role.value:
+                accounts.change_account(connection, account.id, role=role.value)
+                detail = {"from": account.role, "to": role.value}
+                _note(connection, self._now(), by, "account.role", about=account.name, detail=detail)
+        return account
+
+    # -- the first administrator --------------------------------------------------------------------------
+
+    def first_admin_secret(self, by: User) -> str | None:
+        """The one-time secret that makes the first administrator; None when there is one who can log in."""
+        with self._ledger.write() as connection:
+            if accounts.count_with_role(connection, Role.ADMIN, able=True):
+                return None
+            accounts.drop_links(connection, "first-admin")
+            _note(connection, self._now(), by, "first_admin.offered")
+            return self._link(connection, "first-admin", None, self.lifetimes.first_admin_s)
+
+    def check_first_admin(self, secret: str) -> None:
+        """Raises LinkError when the secret makes no administrator (any more)."""
+        with self._ledger.read() as connection:
+            self._good_link(connection, secret, "first-admin")
+
+    def become_first_admin(self, secret: str, name: str, password: str, *, address: str, browser: str) -> LoggedIn:
+        """Raises LinkError, NotAllowedError, WeakPasswordError."""
+        self.check_first_admin(secret)
+        name = _login_name(name)
+        if not _NAME.fullmatch(name):
+            raise NotAllowedError("access.name_bad", name=name[:64])
+        hashed = self._hash(password, name)
+        account = self._fresh(name, Role.ADMIN, "", "console", password_hash=hashed)
+        try:
+            with self._ledger.write() as connection:
+                if not accounts.use_link(connection, digest(secret), self._now()):
+                    raise LinkError
+                accounts.add_account(connection, account)
+                _note(connection, self._now(), _user(account, Via.SESSION, address), "first_admin.made", about=name)
+        except IntegrityError as error:
+            raise NotAllowedError("access.name_taken", name=name) from error
+        return self._let_in(account, address=address, browser=browser)
+
+    # -- bearer tokens ------------------------------------------------------------------------------------
+
+    def new_token(self, by: User, name: str, role: Role, *, valid_s: int | None = None) -> tuple[Token, str]:
+        """A bearer token, told once. Raises NotAllowedError on a bad name."""
+        if not 1 <= len(name.strip()) <= 64 or not name.isprintable():
+            raise NotAllowedError("access.token_name_bad")
+        now, secret = self._now(), new_secret(BEARER_PREFIX)
+        token = Token(
+            id=new_secret()[:16],
+            name=name.strip(),
+            role=role.value,
+            created_us=now,
+            created_by=by.name,
+            expires_us=None if valid_s is None else now + valid_s * _S,
+            revoked_us=None,
+            used_us=None,
+        )
+        with self._ledger.write() as connection:
+            accounts.add_token(connection, token, digest(secret))
+            _note(connection, now, by, "token.made", about=token.name, detail={"role": role.value, "id": token.id})
+        return token, secret
+
+    def tokens(self) -> list[Token]:
+        """All tokens, the newest first."""
+        with self._ledger.read() as connection:
+            return accounts.all_tokens(connection)
+
+    def revoke_token(self, by: User, wanted: str) -> Token:
+        """Revoke by id, or by name where one good token has it. Raises NothingFoundError."""
+        with self._ledger.write() as connection:
+            good = [token for token in accounts.all_tokens(connection) if token.revoked_us is None]
+            found = [token for token in good if wanted in (token.id, token.name)]
+            if len(found) != 1:
+                raise CollectorNothingFoundError(
+                    "access.token_ambiguous" if found else "access.token_unknown", token=wanted
+                )
+            accounts.change_token(connection, found[0].id, revoked_us=self._now())
+            _note(connection, self._now(), by, "token.revoked", about=found[0].name, detail={"id": found[0].id})
+        return found[0]
+
+    # -- audit --------------------------------------------------------------------------------------------
+
+    def note(self, user: User, action: str, about: str | None = None, detail: Mapping[str, Any] | None = None) -> None:
+        """Write down what somebody did."""
+        with self._ledger.write() as connection:
+            _note(connection, self._now(), user, action, about=about, detail=detail)
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return microseconds(self._clock())
+
+    def _hash(self, password: str, name: str) -> str:
+        if why := weakness(password, name):
+            raise WeakPasswordError(why)
+        return self._passwords.hash(password)
+
+    def _fresh(
+        self,
+        name: str,
+        role: Role,
+        display: str,
+        by: str,
+        *,
+        password_hash: str | None = None,
+        subject: str | None = None,
+    ) -> Account:
+        return Account(
+            id=new_secret()[:22],
+            name=name,
+            display=(display.strip() or name)[:128],
+            role=role.value,
+            password_hash=password_hash,
+            subject=subject,
+            language=None,
+            disabled=False,
+            created_us=self._now(),
+            created_by=by,
+            last_login_us=None,
+        )
+
+    def _link(self, connection: Connection, purpose: str, account: str | None, valid_s: int) -> str:
+        now, secret = self._now(), new_secret()
+        accounts.drop_old_links(connection, now)
+        accounts.add_link(
+            connection,
+            Link(
+                hash=digest(secret),
+                purpose=purpose,
+                account=account,
+                data=None,
+                created_us=now,
+                expires_us=now + valid_s * _S,
+                used_us=None,
+            ),
+        )
+        return secret
+
+    def _good_link(self, connection: Connection, secret: str, purpose: str) -> Link:
+        link = accounts.link(connection, digest(secret))
+        if link is None or link.purpose != purpose or link.used_us is not None or self._now() >= link.expires_us:
+            raise LinkError
+        return link
+
+    def _invited(self, connection: Connection, secret: str) -> Account:
+        link = self._good_link(connection, secret, "invitation")
+        account = accounts.account(connection, link.account or "")
+        if account is None or account.disabled:
+            raise LinkError
+        return account
+
+    @staticmethod
+    def _keep_an_admin(connection: Connection, account: Account) -> None:
+        able = not account.disabled and (account.password_hash is not None or account.subject is not None)
+        last = accounts.count_with_role(connection, Role.ADMIN, able=True) == 1
+        if account.role == Role.ADMIN and able and last:
+            raise NotAllowedError("access.last_admin", name=account.name)
+
+
+def _login_name(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _known(connection: Connection, account_id: str) -> Account:
+    account = accounts.account(connection, account_id)
+    if account is None:
+        raise CollectorNothingFoundError("access.account_unknown", account=account_id[:64])
+    return account
+
+
+def _free_name(connection: Connection, wished: str) -> str:
+    """The wished log-in name, or the next one that nobody has."""
+    base = re.sub(r"[^a-z0-9._@-]", "-", _login_name(wished)).lstrip("._@-")[:56] or "person"
+    name, number = base, 1
+    while accounts.account_named(connection, name):
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def _user(account: Account, via: Via, address: str) -> User:
+    return User(
+        name=account.name,
+        display=account.display,
+        role=Role(account.role),
+        via=via,
+        account=account.id,
+        language=account.language,
+        address=address,
+    )
+
+
+def _note(
+    connection: Connection,
+    now_us: int,
+    user: User | None,
+    action: str,
+    *,
+    about: str | None = None,
+    address: str = "-",
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    audit.write(
+        connection,
+        at_us=now_us,
+        actor=user.name if user else "-",
+        role=user.role.value if user else None,
+        via=user.via.value if user else "login",
+        address=user.address if user else address,
+        action=action,
+        about=about,
+        detail=detail,
+    )

@@ -1,0 +1,34 @@
+"""What handlers share: the ledger and the services on it. One per application, at `app.state.site`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+
+from collector.access.access import Access
+from collector.ledger import Clock, Ledger, microseconds
+from collector.web.settings import WebSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The parts a handler may use. `clock` gives aware datetimes; nothing in collector.web asks the time otherwise."""
+
+    ledger: Ledger
+    settings: WebSettings
+    clock: Clock
+    access: Access
+    hub: Any
+
+    @property
+    def now_us(self) -> int:
+        """Now, in microseconds UTC."""
+        return microseconds(self.clock())
+
+
+def site_of(request: Request) -> Site:
+    """The application's parts."""
+    site: Site = request.app.state.site
+    return site
