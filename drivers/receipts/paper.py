@@ -1,0 +1,151 @@
+"""The paper of one printer: bytes in, receipts out.
+
+A slip ends where the paper is cut, behind five empty lines, at a form feed, at the word CUTPAPER that some PC programs
+print, or when the printer falls silent. Two slips without an end between them are told apart by their titles: where a
+title comes again behind labelled values, another slip begins.
+
+Bounds: 64 KiB or 2000 lines of one slip; what is longer ends there, incomplete.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from drivers.observations import Direction, Facts, Kind, Noise, Observation, Receipt, Settlement
+from drivers.receipts.escpos import CodePage, Feed, Piece, Sign, Stripper, Text
+from drivers.receipts.labels import has_label
+from drivers.receipts.slip import Read, is_mark, is_title, read
+from drivers.receipts.text import decoded
+
+BLANK_LINES_END = 5
+MOST_BYTES = 65536
+MOST_LINES = 2000
+#: a line longer than any paper: it is broken there, so that no line costs more than its share
+_WIDEST = 1024
+_CUT_WORD = re.compile(rb"\s*CUT[ _]?PAPER\s*", re.IGNORECASE)
+_MARKS_ABOVE = 4  # lines above a title that may belong to it
+
+
+class Paper:
+    """What one side prints."""
+
+    def __init__(self, direction: Direction) -> None:
+        self._direction = direction
+        self._stripper = Stripper()
+        self._page = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lines: list[bytes] = []
+        self._line = bytearray()
+        self._blank = self._size = 0
+        self._taken = 0  # bytes since the last slip, printed or not
+        self._picture = False
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is held."""
+        return self._stripper.idle and not self._taken
+
+    def feed(self, data: bytes) -> list[Observation]:
+        """The slips that these bytes end."""
+        seen: list[Observation] = []
+        for piece in self._stripper.feed(data):
+            self._taken += 1
+            seen += self._piece(piece)
+        self._taken += not self._stripper.idle
+        return seen
+
+    def end(self, complete: bool = True) -> list[Observation]:
+        """The slip that is held ends here."""
+        self._stripper.give_up()
+        return self._cut(complete)
+
+    def _piece(self, piece: Piece) -> list[Observation]:
+        if isinstance(piece, Text):
+            return self._text(piece.data)
+        if isinstance(piece, Feed):
+            return self._fed(piece.lines)
+        if isinstance(piece, CodePage):
+            self._page = piece.number
+        elif piece is Sign.PICTURE:
+            self._picture = True
+        elif piece is Sign.CUT:
+            return self._cut()
+        return []
+
+    def _text(self, data: bytes) -> list[Observation]:
+        seen: list[Observation] = []
+        place = 0
+        while place < len(data):
+            room = min(_WIDEST - len(self._line), MOST_BYTES - self._size)
+            self._line += data[place : place + room]
+            self._size += len(data[place : place + room])
+            place += room
+            if self._size >= MOST_BYTES:
+                seen += self._cut(complete=False)
+            elif len(self._line) >= _WIDEST:
+                seen += self._fed(1)
+        return seen
+
+    def _fed(self, lines: int) -> list[Observation]:
+        line, self._line = bytes(self._line), bytearray()
+        if _CUT_WORD.fullmatch(line):
+            return self._cut()
+        if line.strip():
+            self._lines += [b""] * (self._blank if self._lines else 0)
+            self._lines.append(line)
+            self._blank = max(0, lines - 1)
+        else:
+            self._blank += lines
+        if self._lines and self._blank >= BLANK_LINES_END:
+            return self._cut()
+        return self._cut(complete=False) if len(self._lines) >= MOST_LINES else []
+
+    def _cut(self, complete: bool = True) -> list[Observation]:
+        lines = [*self._lines, bytes(self._line)]
+        picture, taken = self._picture, self._taken
+        self._begin()
+        text = decoded(lines, self._page)
+        if any(line.strip() for line in text):
+            return [seen for slip in slips(text) for seen in _told(self._direction, read(slip, complete), complete)]
+        if picture:
+            image = Facts(extra=(("image", 1),))
+            return [Receipt(direction=self._direction, receipt_kind=None, complete=complete, facts=image)]
+        return [Noise(direction=self._direction, length=taken, reason="nothing printed")] if taken else []
+
+
+def slips(lines: list[str]) -> Iterator[list[str]]:
+    """The lines of each slip: a title behind labelled values begins another one, with the marks right above it."""
+    begin, valued = 0, False
+    for place, line in enumerate(lines):
+        if valued and is_title(line):
+            first = place
+            while first > max(begin + 1, place - _MARKS_ABOVE) and is_mark(lines[first - 1]):
+                first -= 1
+            yield _trimmed(lines[begin:first])
+            begin, valued = first, False
+        valued = valued or has_label(line)
+    yield _trimmed(lines[begin:])
+
+
+def _trimmed(lines: list[str]) -> list[str]:
+    """Without the empty lines at both ends."""
+    printed = [place for place, line in enumerate(lines) if line.strip()]
+    return lines[printed[0] : printed[-1] + 1] if printed else []
+
+
+def _told(direction: Direction, slip: Read, complete: bool) -> Iterator[Observation]:
+    """A slip as observations: a settlement's totals, then the receipt itself."""
+    closes = slip.slip is not None and slip.slip.kind is Kind.SETTLEMENT
+    if closes and complete and slip.slip and not (slip.slip.reprint or slip.slip.test):
+        yield Settlement(direction=direction, facts=slip.facts, totals=slip.totals, balanced=slip.balanced)
+    yield Receipt(
+        direction=direction,
+        receipt_kind=slip.copy,
+        complete=complete,
+        slip=slip.slip,
+        facts=slip.facts,
+        text=slip.text,
+    )
