@@ -39,7 +39,7 @@ Rows = Mapping[str, object]
 class CodesError(Exception):
     """A table can't be used. `key` names the text for people (codes.toml of the catalogues), `values` fill it in."""
 
-    def __init__(self, key: str, where: str, **values: object) -> None:
+    def __init__(self, key: str, where: str, /, **values: object) -> None:
         super().__init__(key, where, values)
         self.key = key
         self.values = {"where": where, **values}

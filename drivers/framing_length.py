@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import reduce
 from operator import xor
+from typing import Literal
 
 from drivers.iso8583 import OPENING, OPENS, read
 
@@ -32,6 +33,8 @@ ETX = 0x03
 LONGEST = 0x04FF
 _SHORTEST = OPENING + 8
 _CHECK = 2  # ETX and LRC
+#: so many bytes tell for certain whether a frame begins with the first of them
+_WINDOW = OPENING + 4
 
 
 class Byte(IntEnum):
@@ -78,6 +81,8 @@ _ANY_OPENING = re.compile(
     rb"|[\x00-\x04].(?=" + OPENS.pattern + rb")",
     re.DOTALL,
 )
+_ANY_START = re.compile(rb"[\x05\x06\x15]|" + _ANY_OPENING.pattern, re.DOTALL)
+_ANY_START_BARE = re.compile(_ANY_START.pattern + rb"|(?=" + OPENS.pattern + rb")", re.DOTALL)
 
 
 def lrc(data: bytes) -> int:
@@ -123,7 +128,7 @@ class LengthFramer:
         """Take bytes; return the tokens they complete."""
         self._held += data
         place = 0
-        while place < len(self._held) and (end := self._step(place)) is not None:
+        while (place := self._past_noise(place)) < len(self._held) and (end := self._step(place)) is not None:
             place = end
         del self._held[:place]
         return self._taken()
@@ -135,6 +140,16 @@ class LengthFramer:
             self._held.clear()
         self._report_skipped()
         return self._taken()
+
+    def _past_noise(self, place: int) -> int:
+        """Behind the bytes of which it is certain that nothing begins with them."""
+        certain = len(self._held) - _WINDOW + 1
+        if place >= certain:
+            return place
+        found = (_ANY_START_BARE if self._bare else _ANY_START).search(self._held, place)
+        begin = min(found.start(), certain) if found else certain
+        self._skip(begin - place)
+        return begin
 
     def _step(self, place: int) -> int | None:
         """Take what begins there; where it ends, or None while that can't be told."""
@@ -151,9 +166,9 @@ class LengthFramer:
             return place + 1
         return self._framed(place, found)
 
-    def _wrapping(self, place: int) -> _Wrapping | bool | None:
+    def _wrapping(self, place: int) -> _Wrapping | Literal[False] | None:
         """How a frame that begins there is wrapped; False: none does; None: more bytes will tell."""
-        held = bytes(self._held[place : place + OPENING + 4])
+        held = bytes(self._held[place : place + _WINDOW])
         for lead, tail, size in (
             (3, _CHECK, _bcd(held)),
             (2, 0, _binary(held)),
@@ -194,11 +209,16 @@ class LengthFramer:
         """Without a length, a message ends where its last field does."""
         held = bytes(self._held[place : place + LONGEST])
         message = read(held)
-        if message is None or (message.stopped and not message.stopped.short) or len(held) == LONGEST:
+        short = message is not None and message.stopped is not None and message.stopped.short
+        read_to = len(held) if message is None or short else message.end
+        if cut := OPENS.search(held, OPENING, read_to):
+            self._stray(cut.start(), "frame cut short")
+            return place + cut.start()
+        if short and len(held) < LONGEST:
+            return None
+        if message is None or message.stopped:
             self._stray(OPENING, "not a message")
             return place + OPENING
-        if message.stopped:
-            return None
         self._report_skipped()
         self._tokens.append(Frame(held[: message.end], (0, message.end), None))
         return place + message.end
@@ -209,8 +229,9 @@ class LengthFramer:
 
     def _skip(self, count: int) -> None:
         self._skipped += count
-        if self._skipped >= LONGEST:  # a line that never stops must not stay unreported
-            self._report_skipped()
+        while self._skipped > LONGEST:  # a line that never stops must not stay unreported
+            self._tokens.append(Stray(LONGEST, "no frame"))
+            self._skipped -= LONGEST
 
     def _report_skipped(self) -> None:
         if self._skipped:

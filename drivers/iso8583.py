@@ -69,7 +69,7 @@ _FORMATS = (
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a field is packed: `kind` n, z, a or b; `size` digits or bytes, the most of them where a length comes first."""
+    """How a field is packed: `kind` n, z, a or b; `size` in digits or bytes, the most where a length comes first."""
 
     kind: str
     size: int
@@ -103,7 +103,8 @@ class Stopped:
 class Message:
     """A message as far as it was understood. `values` by field number, text stripped, digits as digits.
 
-    `spans`: where each field's content stands in the bytes that were read; `end`: behind the last one.
+    `spans`: where each field's content stands in the bytes that were read; `end`: behind the last one, or behind what
+    stopped the reading.
     """
 
     tpdu: str
@@ -130,14 +131,18 @@ def read(data: bytes, start: int = 0) -> Message | None:
     if present is None:
         present, stopped = (), Stopped(1, short=True)
     for number in present:
-        span = _span(data, place, FORMATS.get(number))
-        if isinstance(span, bool):
-            stopped = Stopped(number, short=span)
+        form = FORMATS.get(number)
+        if form is None:
+            stopped = Stopped(number, short=False)
             break
-        begin, place, count = span
+        count, begin = _count(data, place, form)
+        place = begin if count < 0 else begin + form.bytes_of(count)
+        if place > len(data) or count < 0:
+            stopped = Stopped(number, short=place > len(data))
+            break
         value = _value(number, mti, data[begin:place], count)
         if value is None:
-            stopped, place = Stopped(number, short=False), begin
+            stopped = Stopped(number, short=False)
             break
         spans[number] = (begin, place)
         if number == PAN:
@@ -159,23 +164,14 @@ def _bitmap(data: bytes, place: int) -> tuple[tuple[int, ...] | None, int]:
     return tuple(n for n in range(2, last + 1) if bits >> (last - n) & 1), place + size
 
 
-def _span(data: bytes, place: int, form: Format | None) -> tuple[int, int, int] | bool:
-    """Begin, end and count of the field there. True: the bytes end before it does. False: it is not possible."""
-    if form is None:
-        return False
-    count = form.size
-    if form.prefix:
-        digits = data[place : place + form.prefix].hex()
-        if digits and not digits.isdecimal():
-            return False
-        if len(digits) < 2 * form.prefix:
-            return True
-        count = int(digits)
-        place += form.prefix
-        if count > form.size:
-            return False
-    end = place + form.bytes_of(count)
-    return True if end > len(data) else (place, end, count)
+def _count(data: bytes, place: int, form: Format) -> tuple[int, int]:
+    """How many digits or bytes the field there has, and where they begin; a count of -1 is not possible."""
+    begin = place + form.prefix
+    if not form.prefix or begin > len(data):
+        return form.size, begin
+    digits = data[place:begin].hex()
+    count = int(digits) if digits.isdecimal() else -1
+    return (count if count <= form.size else -1), begin
 
 
 def _value(number: int, mti: str, raw: bytes, count: int) -> str | None:
