@@ -189,13 +189,14 @@ def _value(number: int, mti: str, raw: bytes, count: int) -> str | None:
         digits = digits[:count] if left else digits[len(digits) - count :]
         if number == 4 and not digits.startswith("00"):
             return None  # nobody pays a hundred million at a window: these bytes are something else
-        return digits if _kept(number, mti) else ""
-    if not _kept(number, mti):
+        return digits if kept(number, mti) else ""
+    if not kept(number, mti):
         return ""
     text = raw.decode("gb18030", "replace")
     text = "".join(char if char.isprintable() else " " for char in text).strip()
     return text if number in _NUMBERS else scrub(text)
 
 
-def _kept(number: int, mti: str) -> bool:
+def kept(number: int, mti: str) -> bool:
+    """Whether the field becomes a value in a message of this type."""
     return number in KEPT and not mti.startswith(_NOT_IN.get(number, ()))
