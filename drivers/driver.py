@@ -168,6 +168,6 @@ class Driver:
     acknowledged: bool = True  # False: nobody says on this line that an answer was taken
     reverses: bool = False  # the terminal itself undoes a payment it got no answer to, before its next online one
     codes: str | None = None  # the shipped table of response codes (config/codes); None: the one of the driver's name
-    own_codes: Mapping[str, CodeMeaning] = field(default_factory=dict, hash=False)  # a profile's own, over the table's
+    own_codes: Mapping[str, CodeMeaning] = field(default_factory=dict)  # a profile's own codes, over the table's
     listens_only: bool = False  # no exchange is understood: a printed receipt alone makes a transaction
     silence_ends: bool = False  # a message has no end of its own: it ends when the line is quiet for `byte_gap_s`
