@@ -40,11 +40,14 @@ streams = Table(
     Column("epoch", Text, primary_key=True),
     Column("site", Text, nullable=False),
     Column("opened_us", BigInteger, nullable=False),  # when its first event came: orders the epochs of an agent
-    Column("contiguous", BigInteger, nullable=False),  # all events up to here are stored
-    Column("highest", BigInteger, nullable=False),
+    Column("contiguous", BigInteger, nullable=False),  # all up to here are stored (or given up)
+    Column("highest", BigInteger, nullable=False),  # seen, or known from the agent's state
     Column("gaps", Json, nullable=False),  # [[first, last], …] missing between contiguous and highest
+    Column("lost", Json, nullable=False),  # [[first, last], …] given up: the agent has them no more
     Column("gap_since_us", BigInteger),  # since when something is missing
-    Column("asked_us", BigInteger),  # when the agent was last asked to send it again
+    Column("progress_us", BigInteger, nullable=False),  # when something that was missing or new came last
+    Column("asked_us", BigInteger),  # when the agent was last asked to send again
+    Column("asks", Integer, nullable=False),  # how often, without any progress
 )
 
 events = Table(
@@ -134,7 +137,7 @@ transactions = Table(
     Column("opened_us", BigInteger, nullable=False),  # of the newest event's stream: orders epochs
     Column("epoch", Text, nullable=False),
     Column("last_sequence", BigInteger, nullable=False),
-    Column("events", Integer, nullable=False),  # receipts count too
+    Column("events", Integer, nullable=False),  # how many transaction.* events
     Column("data", Json, nullable=False),  # the newest transaction data, as published
     Column("reconciled_us", BigInteger),  # set by reconciliation, with its category
     Column("reconciled_as", Text),

@@ -157,8 +157,11 @@ def _streams() -> None:
         sa.Column("contiguous", sa.BigInteger(), nullable=False),
         sa.Column("highest", sa.BigInteger(), nullable=False),
         sa.Column("gaps", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("lost", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("gap_since_us", sa.BigInteger(), nullable=True),
+        sa.Column("progress_us", sa.BigInteger(), nullable=False),
         sa.Column("asked_us", sa.BigInteger(), nullable=True),
+        sa.Column("asks", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("agent", "epoch", name=op.f("pk_streams")),
     )
 

@@ -1,0 +1,1 @@
+"""From the broker into the ledger: each event once, none dropped, acknowledged when it is on the disk."""
