@@ -68,7 +68,7 @@ def double_charge(book: Book, at: At, terms: Terms) -> tuple[Draft, ...]:
     alike = [p for p in book.pending if (p.kind, p.facts.amount) == (payment.kind, payment.facts.amount)]
     if not alike:
         return ()
-    return (_warning(payment, WarningKind.POSSIBLE_DOUBLE_CHARGE, alike[-1], at, terms),)
+    return (warning(payment, WarningKind.POSSIBLE_DOUBLE_CHARGE, alike[-1], at, terms),)
 
 
 def contradiction(settled: Payment | None, shown: Payment | None, at: At, terms: Terms) -> tuple[Draft, ...]:
@@ -80,10 +80,11 @@ def contradiction(settled: Payment | None, shown: Payment | None, at: At, terms:
         return ()
     if (settled.outcome is Outcome.APPROVED) is (shown.outcome is Outcome.APPROVED):
         return ()
-    return (_warning(shown, WarningKind.CONTRADICTION, settled, at, terms),)
+    return (warning(shown, WarningKind.CONTRADICTION, settled, at, terms),)
 
 
-def _warning(payment: Payment, kind: WarningKind, related: Payment, at: At, terms: Terms) -> Draft:
+def warning(payment: Payment, kind: WarningKind, related: Payment, at: At, terms: Terms) -> Draft:
+    """A warning about a payment, and the one that it has to do with."""
     data = replace(transaction_data(payment, terms), warning=kind, related=related.id)
     return Draft(EventType.TRANSACTION_WARNING, data, at.wall_ns)
 
@@ -155,7 +156,7 @@ def shown(
 ) -> Step:
     """The terminal showed its last transaction, to us or to the cashier application: what does that settle?"""
     mark = shown_mark(facts, at.wall_ns)
-    verdicts = {p.id: judge(_doubtful(p, at, terms), mark) for p in book.unknown}
+    verdicts = {p.id: judge(doubtful(p, at, terms), mark) for p in book.unknown}
     drafts: tuple[Draft, ...] = ()
     if list(verdicts.values()).count(Verdict.THIS) > 1:  # one of several alike: nobody can say which
         verdicts = dict.fromkeys(verdicts, Verdict.UNCLEAR)
@@ -172,7 +173,8 @@ def shown(
 
 def settle(book: Book, payment: Payment, outcome: Outcome | None, facts: Facts, how: str, at: At, terms: Terms) -> Step:
     """A payment in doubt has its outcome. The cashier application did not hear it from this exchange."""
-    missed = payment.reason is Reason.AGENT_RESTARTED  # then it may have heard what we have not
+    # After a gap it may have heard what we have not; beside a printer nobody knows what it hears.
+    missed = terms.listens_only or payment.reason is Reason.AGENT_RESTARTED
     settled = replace(
         payment,
         state=State.CONFIRMED,
@@ -211,7 +213,7 @@ def reversal_before(book: Book, payment: Payment, at: At, terms: Terms) -> Step:
 
 def totals(book: Book, stated: tuple[Total, ...], at: At, terms: Terms) -> Step:
     """A settlement's totals settle the doubts if just one set of them, added to what is known, gives the totals."""
-    amounts = [total.amount for total in stated if total.amount is not None]
+    amounts = [total.net for total in stated if total.amount is not None]
     open_ones = [p for p in book.unknown if p.kind.moves_money and p.facts.amount is not None]
     if not book.tally.whole or not amounts or not 1 <= len(open_ones) <= _MOST_COMBINED:
         return book, ()
@@ -248,7 +250,8 @@ def counted(tally: Tally, payment: Payment) -> Tally:
     return replace(tally, count=tally.count + 1, amount=tally.amount + sign * (payment.facts.amount or 0))
 
 
-def _doubtful(payment: Payment, at: At, terms: Terms) -> Doubtful:
+def doubtful(payment: Payment, at: At, terms: Terms) -> Doubtful:
+    """What is known of a payment in doubt, for the evidence to be held against."""
     since = payment.doubt.wall_ns if payment.doubt else at.wall_ns
     return Doubtful(
         own=mark_of(payment.facts, payment.started_wall_ns),

@@ -72,6 +72,7 @@ class WarningKind(StrEnum):
 
     POSSIBLE_DOUBLE_CHARGE = "possible_double_charge"
     CONTRADICTION = "contradiction"  # the terminal says otherwise after a doubt was settled
+    REVERSAL_FAILED = "reversal_failed"  # a slip calls for people: the terminal could not take the payment back
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from agent.doubts import doubt, totals
-from agent.events import Draft, EventType, Reason, ReceiptData, SettlementData, TerminalData
+from agent.events import Draft, EventType, Reason, SettlementData, TerminalData
 from agent.payments import At, Book, Link, LinkDown, LinkUp, PortRefused, State, Step, Tally, Terms
+from agent.prints import alone, beside, settlement_again
 from drivers.observations import Checksum, Direction, Kind, Noise, Observation, Receipt, Settlement
 
 #: so many broken frames in a row make a line "degraded"
@@ -84,23 +85,19 @@ def _about_line(kind: EventType, link: Link, reason: str | None, detail: str | N
 
 def receipt(book: Book, what: Receipt, at: At, terms: Terms) -> Step:
     """Receipt text, of the current payment unless the cashier application asked for something else."""
-    owner = book.current.id if book.current is not None and book.inquiry is None else None
-    data = ReceiptData(
-        transaction=owner,
-        terminal=terms.terminal,
-        receipt_kind=what.receipt_kind,
-        complete=what.complete,
-        text=what.text,
-    )
-    return book, (Draft(EventType.RECEIPT_CAPTURED, data, at.wall_ns),)
+    return alone(book, what, at, terms) if terms.listens_only else beside(book, what, at, terms)
 
 
 def settlement(book: Book, what: Settlement, at: At, terms: Terms) -> Step:
     """End-of-day totals: held against what was counted, and perhaps the truth about a payment in doubt."""
+    if terms.listens_only:
+        book, again = settlement_again(book, what)
+        if again:
+            return book, ()
     settling = book.current is not None and book.current.kind is Kind.SETTLEMENT
     current = book.current.id if settling and book.current else None
     book, settled = totals(book, what.totals, at, terms)
-    stated = [total.amount for total in what.totals if total.amount is not None]
+    stated = [total.net for total in what.totals if total.amount is not None]
     data = SettlementData(
         transaction=current,
         terminal=terms.terminal,

@@ -17,6 +17,8 @@ from drivers.queries import Finding, Query, Said
 
 #: so many of the last questions about a payment are kept with it
 ASKS_KEPT = 20
+#: so many of the last slips are kept where a terminal is known by its printer alone: a slip's copies follow at once
+PRINTS_KEPT = 20
 
 
 class State(StrEnum):
@@ -54,6 +56,7 @@ class Terms:
     asks: tuple[Query, ...] = ()  # what may be asked about a payment in doubt, best first; nothing: only watch
     first_call_ns: int = 900 * 1_000_000_000  # so long a doubt may last before people are called
     give_up_ns: int = 86_400 * 1_000_000_000  # and so long the terminal is asked
+    listens_only: bool = False  # nothing but what is printed is heard: a slip makes a transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +195,15 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
+class Print:
+    """A slip that was printed, by what tells it from others, and the transaction that it belongs to."""
+
+    transaction: str | None
+    name: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """Approved transactions since the last settlement: how many, and their sum in minor units."""
 
@@ -226,6 +238,8 @@ class Book:
     tally: Tally = Tally()
     last: Mark | None = None  # the last transaction that the terminal has shown
     boot: str | None = None
+    heard: str | None = None  # the protocol that a terminal with protocol = "auto" was heard to speak
+    prints: tuple[Print, ...] = ()  # where the terminal is known by its printer alone
 
     @property
     def state(self) -> State:

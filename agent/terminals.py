@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from agent import config
 from agent.confirm import Asker
+from agent.detect import Decided, DetectingWatcher
 from agent.payments import Book, Terms
 from agent.watch import Watcher
 from drivers import registry
+from drivers.detection import AUTO, FALLBACK, is_candidate
 from drivers.driver import Driver, Framing
 from drivers.queries import Policy, QueryLine
+
+
+def _nobody_asks(_terminal: str, _protocol: str) -> None:
+    """Nobody wants to know."""
 
 
 def framing_of(terminal: config.Terminal, driver: Driver) -> Framing:
@@ -26,9 +34,12 @@ def policy_of(terminal: config.Terminal, driver: Driver) -> Policy:
     return Policy(terminal.confirm.policy) if terminal.confirm.policy else driver.asking.policy
 
 
-def asker_of(terminal: config.Terminal) -> Asker | None:
-    """How this terminal is asked; None when its protocol has no query."""
-    driver = registry.get(terminal.protocol)
+def asker_of(terminal: config.Terminal, heard: str | None = None) -> Asker | None:
+    """How this terminal is asked; None when its protocol has no query, or is not known yet (`heard`: for "auto")."""
+    protocol = heard if terminal.protocol == AUTO else terminal.protocol
+    if protocol is None:
+        return None
+    driver = registry.get(protocol)
     if driver.asking is None:
         return None
     confirm = terminal.confirm
@@ -43,13 +54,30 @@ def asker_of(terminal: config.Terminal) -> Asker | None:
     )
 
 
-def watcher_of(terminal: config.Terminal, book: Book) -> Watcher:
-    """A watcher that goes on from this book."""
-    driver = registry.get(terminal.protocol)
+def watcher_of(terminal: config.Terminal, book: Book, decided: Decided = _nobody_asks) -> Watcher:
+    """A watcher that goes on from this book. `decided`: told what an "auto" terminal was heard to speak."""
+    if terminal.protocol != AUTO:
+        return _watcher(terminal, terminal.protocol, book)
+    drivers = [registry.get(name) for name in registry.names()]
+    candidates = {d.name: partial(d.decoder, framing_of(terminal, d)) for d in drivers if is_candidate(d)}
+    fallback = next((d.name for d in drivers if d.name == FALLBACK), None)
+    terms = Terms(
+        terminal=terminal.name,
+        protocol=AUTO,
+        device=terminal.device.text,
+        currency=terminal.currency,
+        answer_timeout_ns=0,  # it opens no payment
+        delivery_timeout_ns=0,
+    )
+    return DetectingWatcher(terms, book, candidates, partial(_watcher, terminal), decided, fallback)
+
+
+def _watcher(terminal: config.Terminal, protocol: str, book: Book) -> Watcher:
+    driver = registry.get(protocol)
     framing = framing_of(terminal, driver)
     terms = Terms(
         terminal=terminal.name,
-        protocol=terminal.protocol,
+        protocol=protocol,
         device=terminal.device.text,
         currency=terminal.currency,
         answer_timeout_ns=int(driver.answer_timeout_s * 1e9),
@@ -57,6 +85,7 @@ def watcher_of(terminal: config.Terminal, book: Book) -> Watcher:
         asks=driver.asking.queries if driver.asking and policy_of(terminal, driver) is Policy.ASK else (),
         first_call_ns=int(terminal.confirm.escalate_after_s * 1e9),
         give_up_ns=int(terminal.confirm.give_up_after_s * 1e9),
+        listens_only=driver.listens_only,
     )
     read = driver.asking.finding if driver.asking else None
-    return Watcher(terms, lambda: driver.decoder(framing), driver.byte_gap_s, book, read)
+    return Watcher(terms, lambda: driver.decoder(framing), driver.byte_gap_s, book, read, driver.silence_ends)

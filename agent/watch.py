@@ -20,8 +20,11 @@ from drivers.driver import Decoder
 from drivers.observations import Direction, Observation
 from drivers.queries import Finding
 
-_SENDER = {wire.CASHIER: Direction.CASHIER, wire.TERMINAL: Direction.TERMINAL}
+SENDER = {wire.CASHIER: Direction.CASHIER, wire.TERMINAL: Direction.TERMINAL}
 _ASKING_SENDER = {wire.QUERY: Direction.CASHIER, wire.REPLY: Direction.TERMINAL}
+
+#: so much later than a byte gap the silence behind the last byte is believed: its next byte may be on the way to us
+QUIET_MARGIN_NS = 300_000_000
 
 Read = Callable[[Sequence[Observation]], Finding]
 
@@ -58,10 +61,19 @@ class Asked:
 
 
 class Watcher:
-    """Follows one terminal. `read`: what the replies to its driver's queries mean."""
+    """Follows one terminal. `read`: what the replies to its driver's queries mean.
+
+    `silence_ends`: a message ends when the line is quiet (Driver.silence_ends), so its end comes by the clock.
+    """
 
     def __init__(
-        self, terms: Terms, new_decoder: Callable[[], Decoder], byte_gap_s: float, book: Book, read: Read | None = None
+        self,
+        terms: Terms,
+        new_decoder: Callable[[], Decoder],
+        byte_gap_s: float,
+        book: Book,
+        read: Read | None = None,
+        silence_ends: bool = False,
     ) -> None:
         self.terms = terms
         self.book = book
@@ -70,8 +82,14 @@ class Watcher:
         self._asked: Asked | None = None
         self._decoder = new_decoder()
         self._byte_gap_ns = int(byte_gap_s * 1e9)
-        self._last_mono_ns: dict[Direction, int] = {}
+        self._silence_ends = silence_ends
+        self._last: dict[Direction, Seen] = {}
         self._busy_since: int | None = None
+
+    @property
+    def protocol(self) -> str:
+        """As status shows it."""
+        return self.terms.protocol
 
     @property
     def resume(self) -> int | None:
@@ -80,29 +98,32 @@ class Watcher:
 
     def deadline_mono_ns(self) -> int | None:
         """When `tick` has something to do."""
-        dues = (self.book.deadline_mono_ns, next_call_mono_ns(self.book, self.terms))
+        dues = [self.book.deadline_mono_ns, next_call_mono_ns(self.book, self.terms)]
+        dues += [at + QUIET_MARGIN_NS for at, _ in self._ends()]
         return min((due for due in dues if due is not None), default=None)
 
     def rebuild(self, seen: Seen) -> None:
         """Feed a record whose effect is already in the book, for the decoder's sake only."""
+        self._quiet(seen.mono_ns)
         self._observe(seen)
 
     def record(self, seen: Seen) -> list[Draft]:
         """Take a record; return the events that follow."""
-        drafts = self._overdue(seen)
+        drafts = self._ended(seen.mono_ns) + self._overdue(seen)
         at = At(seen.wall_ns, seen.mono_ns, seen.token)
         asked = self._asked
         for place, observation in enumerate(self._observe(seen)):
             drafts += self._advance(observation, At(seen.wall_ns, seen.mono_ns, f"{seen.token}:{place}"))
         if asked is not None and self._asked is None and (finding := asked.finding()):
             drafts += self._advance(Replied(finding), at)
-        if happened := _happened(seen):
+        if happened := happened_in(seen):
             drafts += self._advance(happened, at)
         return drafts
 
     def missed(self, at: At) -> list[Draft]:
         """Bytes passed that nobody saw."""
         self._decoder.reset()
+        self._last.clear()
         self._asked = None
         self._busy_since = None
         return self._advance(Missed(), at)
@@ -113,11 +134,33 @@ class Watcher:
 
     def tick(self, at: At) -> list[Draft]:
         """Time has passed, and there is no record from before that we have not read."""
-        return self._advance(Tick(), at)
+        return self._ended(at.mono_ns - QUIET_MARGIN_NS) + self._advance(Tick(), at)
 
     def waited(self, at: At) -> list[Draft]:
         """Time has passed, and there may be records from before."""
         return self._advance(Waited(), at)
+
+    def _ends(self) -> list[tuple[int, Direction]]:
+        """When each side's message is over if nothing more comes, the first one first."""
+        if not self._silence_ends or self._decoder.idle:
+            return []
+        return sorted((last.mono_ns + self._byte_gap_ns, sender) for sender, last in self._last.items())
+
+    def _quiet(self, mono_ns: int) -> list[tuple[Observation, At]]:
+        """The messages that silence has ended until then, each at the moment when it was over."""
+        seen: list[tuple[Observation, At]] = []
+        for due, sender in self._ends():
+            if due > mono_ns:
+                continue
+            last = self._last.pop(sender)
+            for place, observation in enumerate(self._decoder.silence(sender)):
+                seen.append((observation, At(last.wall_ns + due - last.mono_ns, due, f"{last.token}:end:{place}")))
+        if self._decoder.idle and self._asked is None:
+            self._busy_since = None
+        return seen
+
+    def _ended(self, mono_ns: int) -> list[Draft]:
+        return [draft for observation, at in self._quiet(mono_ns) for draft in self._advance(observation, at)]
 
     def _overdue(self, seen: Seen) -> list[Draft]:
         """What a deadline before this record has brought, as if we had been there at that moment."""
@@ -129,8 +172,9 @@ class Watcher:
     def _observe(self, seen: Seen) -> list[Observation]:
         if seen.kind == wire.LINK and not _link_is_up(seen):
             observations = self._decoder.reset()
-        elif seen.kind in _SENDER:
-            observations = self._feed(_SENDER[seen.kind], seen)
+            self._last.clear()
+        elif seen.kind in SENDER:
+            observations = self._feed(SENDER[seen.kind], seen)
         elif seen.kind == wire.LEASE and self._read is not None:
             observations = []
             begins = json.loads(seen.payload)["lease"] == "granted"
@@ -148,10 +192,10 @@ class Watcher:
 
     def _feed(self, sender: Direction, seen: Seen) -> list[Observation]:
         observations: list[Observation] = []
-        last = self._last_mono_ns.get(sender)
-        if last is not None and seen.mono_ns - last > self._byte_gap_ns:
+        last = self._last.get(sender)
+        if last is not None and seen.mono_ns - last.mono_ns > self._byte_gap_ns:
             observations += self._decoder.silence(sender)
-        self._last_mono_ns[sender] = seen.mono_ns
+        self._last[sender] = seen
         return observations + self._decoder.feed(sender, seen.payload)
 
     def _advance(self, what: Any, at: At) -> list[Draft]:
@@ -159,7 +203,7 @@ class Watcher:
         return list(drafts)
 
 
-def _happened(seen: Seen) -> object | None:
+def happened_in(seen: Seen) -> object | None:
     """What a record tells that is no bytes."""
     if seen.kind == wire.LINK:
         told = json.loads(seen.payload)

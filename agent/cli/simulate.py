@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     if args.protocol is None:
         raise UsageError("simulate.no_protocol", known=", ".join(registry.names()))
     driver = driver_named(args.protocol)
+    if driver.simulated is None:
+        raise UsageError("simulate.nothing_to_simulate", protocol=driver.name)
     terminal = driver.simulated(settings(args, driver))
     with ExitStack() as opened:
         sinks: list[_Sink] = [(sys.stdout, _line_as_json if args.json else _line_for_people)]
@@ -172,7 +174,7 @@ def _line_for_people(entry: Log) -> str:
 
 
 def _print_list(as_json: bool) -> None:
-    known = [registry.get(name) for name in registry.names()]
+    known = [driver for driver in map(registry.get, registry.names()) if driver.simulated is not None]
     if as_json:
         print(
             json.dumps(
