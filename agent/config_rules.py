@@ -53,9 +53,12 @@ def _two_ends(values: Values) -> Phrase | None:
 @_rule("framing", "framing", "protocol")
 def _framing_of_protocol(values: Values) -> Phrase | None:
     from drivers import registry
+    from drivers.detection import AUTO
 
+    if values["framing"] == "auto" or values["protocol"] == AUTO:
+        return None
     known = [str(framing) for framing in registry.get(values["protocol"]).framings]
-    if values["framing"] == "auto" or values["framing"] in known:
+    if values["framing"] in known:
         return None
     return phrase("config.no_framing", found=values["framing"], protocol=values["protocol"], known=", ".join(known))
 

@@ -75,9 +75,12 @@ def host_name(_: Known) -> str:
 
 
 def is_protocol(name: str) -> bool:
-    """Whether there is a driver of that name. Loads that driver only."""
+    """Whether there is a driver of that name, or it is "auto". Loads that driver only."""
     from drivers import registry  # drivers are only wanted by those who read a configuration
+    from drivers.detection import AUTO
 
+    if name == AUTO:
+        return True
     try:
         registry.get(name)
     except KeyError:
@@ -86,17 +89,19 @@ def is_protocol(name: str) -> bool:
 
 
 def protocols() -> tuple[str, ...]:
-    """The names of all drivers."""
+    """The names of all drivers, and "auto"."""
     from drivers import registry
+    from drivers.detection import AUTO
 
-    return registry.names()
+    return (AUTO, *registry.names())
 
 
 def _line(setting: str) -> Callable[[Known], object]:
     def usual(known: Known) -> object:
         from drivers import registry
+        from drivers.detection import line_of
 
-        return getattr(registry.get(known["protocol"]).line, setting)
+        return getattr(line_of(known["protocol"], registry.get), setting)
 
     return usual
 
@@ -148,7 +153,8 @@ TERMINAL = Section(
             name="protocol",
             kind=Choice(protocols, known=is_protocol),
             required=True,
-            meaning="How the terminal speaks. `tillwatch simulate --list` names them all.",
+            meaning="How the terminal speaks. `tillwatch simulate --list` names them all; auto listens until it is "
+            "clear (docs/devices.md).",
         ),
         Key(
             name="device",

@@ -104,6 +104,10 @@ class Confirmer:
         self._log = log
         self._request: Request | None = None
 
+    def add(self, asker: Asker) -> None:
+        """A terminal can be asked from now on: its protocol has been heard."""
+        self._lines[asker.terminal] = _Line(asker)
+
     def connected(self, request: Request) -> None:
         """The bridge is there."""
         self.disconnected()

@@ -70,7 +70,9 @@ class Daemon:
         self._calls: queue.SimpleQueue[tuple[str, Future[str]]] = queue.SimpleQueue()
         self._wake: socket.socket | None = None
         self._engine = self._build_engine()
-        askers = [asker for asker in map(asker_of, config.terminals) if asker is not None]
+        heard = {name: watcher.book.heard for name, watcher in self._engine.watchers.items()}
+        found = (asker_of(terminal, heard[terminal.name]) for terminal in config.terminals)
+        askers = [asker for asker in found if asker is not None]
         self._confirmer = Confirmer(askers, lambda: self._engine, log)
 
     def run(self) -> int:
@@ -100,7 +102,7 @@ class Daemon:
         agent = self._config.agent
         journal = Journal(agent.state_dir, agent.site, agent.id)
         books = journal.books()
-        watchers = {t.name: watcher_of(t, books.get(t.name, Book())) for t in self._config.terminals}
+        watchers = {t.name: watcher_of(t, books.get(t.name, Book()), self._heard) for t in self._config.terminals}
         engine = Engine(journal, watchers, self._committed)
         engine.booted(_BOOT_ID.read_text(encoding="ascii").strip(), _now())
         return engine
@@ -232,6 +234,13 @@ class Daemon:
         while not self._calls.empty():
             transaction, answer = self._calls.get()
             answer.set_result(self._ask_now(transaction))
+
+    def _heard(self, name: str, protocol: str) -> None:
+        """A terminal with protocol "auto" was heard to speak this one: from now on it can be asked."""
+        self._log.warning("protocol.detected", terminal=name, protocol=protocol)
+        terminal = next(terminal for terminal in self._config.terminals if terminal.name == name)
+        if asker := asker_of(terminal, protocol):
+            self._confirmer.add(asker)
 
     # --- the bridge ---
 

@@ -65,7 +65,7 @@ class Status:
             terminals[name] = {
                 "link": str(book.link),
                 "reason": book.link_reason,
-                "protocol": watcher.terms.protocol,
+                "protocol": watcher.protocol,
                 "last_frame_at": None if heard is None else timestamp(heard),
             }
         return {

@@ -9,6 +9,7 @@ from typing import Any
 from agent.bridge.ring import DEFAULT_BYTES
 from agent.config import Config, Terminal
 from drivers import registry
+from drivers.detection import line_of
 
 
 def bridge_settings(config: Config, child: bool) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def digest(lines: list[dict[str, Any]]) -> str:
 
 def _line(terminal: Terminal) -> dict[str, Any]:
     follow = terminal.baudrate == "follow"
-    usual = registry.get(terminal.protocol).line.baudrate
+    usual = line_of(terminal.protocol, registry.get).baudrate
     return {
         "name": terminal.name,
         "device": terminal.device.text,

@@ -18,6 +18,7 @@ from agent.checks.places import existing
 from agent.checks.who import Who, group_of
 from agent.config import Address, Terminal
 from drivers import registry
+from drivers.detection import line_of
 from drivers.links.base import BUSY, LinkError
 from drivers.links.holders import holders
 from drivers.links.serial import open_serial
@@ -75,7 +76,8 @@ def _obstacle(name: str, terminal: str, path: Path, who: Who) -> Check | None:
 
 def settings(name: str, terminal: Terminal, path: Path) -> Check:
     """Open the port for a moment: does it take speed, data bits, parity and stop bits?"""
-    speed = registry.get(terminal.protocol).line.baudrate if terminal.baudrate == "follow" else terminal.baudrate
+    usual = line_of(terminal.protocol, registry.get)
+    speed = usual.baudrate if terminal.baudrate == "follow" else terminal.baudrate
     wanted = f"{speed} {terminal.bytesize}{terminal.parity}{terminal.stopbits}"
     try:
         open_serial(str(path), speed, terminal.bytesize, terminal.parity, terminal.stopbits, terminal.flow).close()
