@@ -24,7 +24,7 @@ from __future__ import annotations
 from drivers.cup8583_masking import Iso8583Masker
 from drivers.cup8583_messages import observations
 from drivers.driver import Decoder, Driver, Framing, LineDefaults, Maturity, SimulatedTerminal, Simulation
-from drivers.framing_length import Byte, Control, Frame, LengthFramer, Stray, Token
+from drivers.framing_length import Byte, Control, LengthFramer, Stray, Token
 from drivers.iso8583 import read
 from drivers.masking import Masker
 from drivers.observations import Ack, Acked, Checksum, Direction, Noise, Observation, Progress

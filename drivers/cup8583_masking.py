@@ -50,14 +50,15 @@ def _masked(frame: Frame) -> bytes:
         # What a broken frame holds can't be told: its opening stays, so that it is still seen to be one.
         out[begin + OPENING : end] = bytes(end - begin - OPENING)
     else:
-        _blank(out, message, end)
+        blank(out, message, end)
     if frame.ok is not None:
         wrong = lrc(frame.data[1:-1]) ^ frame.data[-1]
         out[-1] = lrc(bytes(out[1:-1])) ^ wrong
     return bytes(out)
 
 
-def _blank(out: bytearray, message: Message, end: int) -> None:
+def blank(out: bytearray, message: Message, end: int) -> None:
+    """Blank in place what a recording must not hold of a message that was read from these bytes."""
     for number, (first, behind) in message.spans.items():
         if number == PAN:
             _mask_pan(out, first, behind)
