@@ -66,6 +66,7 @@ events = Table(
     Column("body", Text, nullable=False),  # the CloudEvent, as received
     Index("ix_events_subject", "subject"),
     Index("ix_events_time_us", "time_us", postgresql_using="brin"),
+    Index("ix_events_received_us", "received_us", postgresql_using="brin"),  # live streams go on from a moment
     postgresql_partition_by="RANGE (time_us)",
 )
 

@@ -9,7 +9,7 @@ events of the same agent take turns for one commit (docs/decisions/0015-ledger.m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +65,16 @@ class Stored:
     refused: int
 
 
-class Writer:
-    """Writes batches. One a thread."""
+#: what follows from events that were not there before, in the transaction that stores them: connection, events, now
+Follower = Callable[[Connection, Sequence[Event], int], None]
 
-    def __init__(self, ledger: Ledger) -> None:
+
+class Writer:
+    """Writes batches. One a thread. `follow`: opens and settles cases (collector.cases.intake.take)."""
+
+    def __init__(self, ledger: Ledger, follow: Follower | None = None) -> None:
         self._ledger = ledger
+        self._follow = follow
         self._months: set[partitions.Month] = set()
         self._seen: dict[str, int] = {}
 
@@ -93,6 +98,8 @@ class Writer:
             _store_raw(connection, [item for item in batch if isinstance(item, Raw)])
             refused = [item for item in batch if isinstance(item, Refused)]
             _store_refusals(connection, refused)
+            if self._follow and fresh:
+                self._follow(connection, fresh, now_us)
         self._remember(seen)
         return Stored(
             tuple(fresh),

@@ -8,7 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
+from collector.access.access import Access
+from collector.access.passwords import Passwords
 from collector.ledger import Ledger
 from tests.postgres import Cluster
 
@@ -76,3 +79,10 @@ def ledger(database: str, clock: Callable[[], datetime]) -> Iterator[Ledger]:
     ledger = Ledger.open(database, clock)
     yield ledger
     ledger.close()
+
+
+@pytest.fixture
+def access(ledger: Ledger, clock: FixedClock) -> Access:
+    """The doorkeeper, with real argon2 at the least work it allows: how slow it is is not what is tested."""
+    least = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    return Access(ledger, clock, passwords=Passwords(least))

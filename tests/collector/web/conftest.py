@@ -7,11 +7,9 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
 from fastapi import FastAPI
 
 from collector.access.access import Access
-from collector.access.passwords import Passwords
 from collector.access.people import CONSOLE
 from collector.access.roles import Role
 from collector.access.secrets import derived
@@ -22,17 +20,6 @@ from tests.collector.conftest import FixedClock
 from tests.collector.web.serving import serving
 
 PASSWORD = "three words of rain"
-
-
-@pytest.fixture
-def passwords() -> Passwords:
-    """Real argon2, with the least work it allows: what is tested is not how slow it is."""
-    return Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-
-
-@pytest.fixture
-def access(ledger: Ledger, clock: FixedClock, passwords: Passwords) -> Access:
-    return Access(ledger, clock, passwords=passwords)
 
 
 @pytest.fixture

@@ -60,6 +60,7 @@ def _events() -> None:
     )
     op.create_index("ix_events_subject", "events", ["subject"], unique=False)
     op.create_index("ix_events_time_us", "events", ["time_us"], unique=False, postgresql_using="brin")
+    op.create_index("ix_events_received_us", "events", ["received_us"], unique=False, postgresql_using="brin")
 
     if op.get_bind().dialect.name == "postgresql":
         op.execute("CREATE TABLE events_default PARTITION OF events DEFAULT")
