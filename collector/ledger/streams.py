@@ -55,6 +55,12 @@ class Stream:
             if self.gap_since_us is None:
                 self.gap_since_us = now_us
 
+    def give_up(self) -> None:
+        """What is missing will not come."""
+        self.ranges.give_up()
+        self.changed = True
+        self.gap_since_us, self.asked_us, self.asks = None, None, 0
+
     def _progressed(self, now_us: int) -> None:
         self.changed = True
         self.progress_us, self.asks, self.asked_us = now_us, 0, None
@@ -92,11 +98,11 @@ _SAVE = Merge(
 
 def lock(connection: Connection, wanted: Mapping[Key, Stream]) -> dict[Key, Stream]:
     """The streams as they are now, and nobody changes them before our commit; those that are new are made."""
-    found = _locked(connection, list(wanted))
+    found = lock_known(connection, list(wanted))
     missing = {key: stream for key, stream in wanted.items() if key not in found}
     if missing:
         _INSERT(connection, [stream.row() for stream in missing.values()])
-        found |= _locked(connection, list(missing))
+        found |= lock_known(connection, list(missing))
     return found
 
 
@@ -113,7 +119,8 @@ _LOCK = text(
 ).columns(*tables.streams.columns)
 
 
-def _locked(connection: Connection, keys: list[Key]) -> dict[Key, Stream]:
+def lock_known(connection: Connection, keys: list[Key]) -> dict[Key, Stream]:
+    """Those of the streams that there are, as they are now; nobody changes them before our commit."""
     if connection.dialect.name == "postgresql":
         given = {"agents": [agent for agent, _ in keys], "epochs": [epoch for _, epoch in keys]}
         return {(row.agent, row.epoch): stream_of(row) for row in connection.execute(_LOCK, given)}

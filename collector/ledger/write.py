@@ -45,12 +45,16 @@ _EVENT_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Everything of this epoch up to that number is stored: what `stored` tells the agent."""
+    """Everything of this epoch up to that number is stored: what `stored` tells the agent.
+
+    `repeated`: the agent sent what was there already, so it has not heard of it.
+    """
 
     site: str
     agent: str
     epoch: str
     contiguous: int
+    repeated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class Writer:
             self._ensure_months(events, now_us)
         with self._ledger.write() as connection:
             streams = lock(connection, _streams_of(events, states.values(), now_us))
-            fresh = [event for event in events if streams[event.agent, event.epoch].take(event, now_us)]
+            fresh, repeated = _take(events, streams, now_us)
             unreadable = _store_events(connection, fresh, streams)
             for state in states.values():
                 _expect(state, streams, now_us)
@@ -105,7 +109,7 @@ class Writer:
             tuple(fresh),
             len(events) - len(fresh),
             unreadable,
-            tuple(Mark(s.site, s.agent, s.epoch, s.ranges.contiguous) for s in streams.values()),
+            tuple(Mark(s.site, *key, s.ranges.contiguous, key in repeated) for key, s in streams.items()),
             tuple(states),
             len(refused),
         )
@@ -152,6 +156,21 @@ def _streams_of(events: Iterable[Event], states: Iterable[AgentState], now_us: i
         if isinstance(epoch, str) and 0 < len(epoch) <= 64:
             found.setdefault((state.agent, epoch), Stream.new(state.agent, epoch, state.site, now_us))
     return found
+
+
+def _take(
+    events: Iterable[Event], streams: dict[tuple[str, str], Stream], now_us: int
+) -> tuple[list[Event], set[tuple[str, str]]]:
+    """The events that are new, and the streams of those that are not."""
+    fresh = []
+    repeated = set()
+    for event in events:
+        key = event.agent, event.epoch
+        if streams[key].take(event, now_us):
+            fresh.append(event)
+        else:
+            repeated.add(key)
+    return fresh, repeated
 
 
 def _store_events(connection: Connection, fresh: Iterable[Event], streams: dict[tuple[str, str], Stream]) -> int:
