@@ -1,35 +1,69 @@
 """Which entries belong to one payment: a union-find over entry numbers, small enough for millions of them.
 
-Nine bytes an entry: its group's root, its amount is kept in staging. For each root, which sides it holds.
+Fifteen bytes an entry: its group's root, its signed amount, and for a root what the group holds, in bits.
 """
 
 from __future__ import annotations
 
 from array import array
+from enum import IntEnum, IntFlag
 
-from collector.ledger.entries import Side
+from collector.ledger.entries import Entry, Side, State
 
-#: a bit for each side, as masks hold them
-BIT = {Side.JOURNAL: 1, Side.HIS: 2, Side.ACQUIRER: 4}
+
+class Held(IntFlag):
+    """What a group holds."""
+
+    JOURNAL = 1
+    HIS = 2
+    ACQUIRER = 4
+    OWN_DAY = 8  # an entry of the day that is reconciled
+    OTHER_DAY = 16
+    UNCHARGED = 32  # the journal says that nobody was charged
+    NOT_UNCHARGED = 64  # the journal says otherwise, or does not know
+    ODD = 128  # it has to be looked at even when every side has it
+
+
+SIDES = Held.JOURNAL | Held.HIS | Held.ACQUIRER
+BIT = {Side.JOURNAL: Held.JOURNAL, Side.HIS: Held.HIS, Side.ACQUIRER: Held.ACQUIRER}
+
+
+class Key(IntEnum):
+    """Which key joined a group, the weakest of those used. Order of trust: docs/reconcile.md."""
+
+    NONE = 0
+    REFERENCE = 1
+    TRACE = 2
+    CHANNEL_ORDER = 3
+    ORDER = 4
+    WEAK = 5  # terminal, amount, time ± 5 minutes, card tail; one candidate on both sides
+    AMBIGUOUS = 6  # the same, with several candidates: a person must confirm
 
 
 class Groups:
     """Entries are numbered from 0 in the order they were added."""
 
     def __init__(self) -> None:
-        self._parent = array("l")
-        self._mask = bytearray()  # of a root: the sides in its group
-        self._odd = bytearray()  # of a root: 1 when it is more than one plain entry a side with one amount
+        self._parent = array("i")
+        self._amount = array("q")
+        self._held = bytearray()
+        self._key = bytearray()
 
     def __len__(self) -> int:
         return len(self._parent)
 
-    def add(self, bit: int, *, odd: bool) -> int:
-        """A new entry, alone in its group; its number. `odd`: it needs to be looked at even when it is matched."""
+    def add(self, entry: Entry, *, own: bool, known: bool) -> int:
+        """A new entry, alone in its group; its number. `known`: a difference about it is on record."""
         number = len(self._parent)
         self._parent.append(number)
-        self._mask.append(bit)
-        self._odd.append(odd)
+        self._amount.append(entry.signed)
+        self._key.append(Key.NONE)
+        held = int(BIT[entry.side]) | (Held.OWN_DAY if own else Held.OTHER_DAY)
+        if entry.side is Side.JOURNAL:
+            held |= Held.UNCHARGED if entry.state is State.NOT_CHARGED else Held.NOT_UNCHARGED
+        if known or entry.kind.undoes or entry.state is not State.CHARGED:
+            held |= Held.ODD
+        self._held.append(held)
         return number
 
     def root(self, number: int) -> int:
@@ -40,25 +74,37 @@ class Groups:
             number = parent[number]
         return number
 
-    def sides(self, number: int) -> int:
-        """The sides in the group, as bits."""
-        return self._mask[self.root(number)]
+    def held(self, number: int) -> int:
+        """What its group holds, as bits of Held."""
+        return self._held[self.root(number)]
 
-    def is_odd(self, number: int) -> bool:
-        """Whether the group needs to be looked at."""
-        return bool(self._odd[self.root(number)])
+    def sides(self, number: int) -> int:
+        """The sides in its group."""
+        return self._held[self.root(number)] & SIDES
+
+    def amount(self, number: int) -> int:
+        """The entry's own amount, negative when money goes back."""
+        return self._amount[number]
+
+    def key(self, number: int) -> Key:
+        """The weakest key that joined its group."""
+        return Key(self._key[self.root(number)])
 
     def mark_odd(self, number: int) -> None:
-        """The group needs to be looked at."""
-        self._odd[self.root(number)] = 1
+        """Its group has to be looked at."""
+        self._held[self.root(number)] |= Held.ODD
 
-    def join(self, one: int, other: int, *, same_amount: bool = True) -> None:
-        """The two belong to one payment."""
+    def join(self, one: int, other: int, key: Key) -> None:
+        """The two belong to one payment, by that key."""
         one, other = self.root(one), self.root(other)
         if one == other:
             return
         one, other = min(one, other), max(one, other)
-        doubled = self._mask[one] & self._mask[other]
+        held = self._held
+        doubled = held[one] & held[other] & SIDES
+        joined = held[one] | held[other]
+        if doubled or self._amount[one] != self._amount[other] or key is Key.AMBIGUOUS:
+            joined |= Held.ODD
         self._parent[other] = one
-        self._mask[one] |= self._mask[other]
-        self._odd[one] |= self._odd[other] | (doubled != 0) | (not same_amount)
+        held[one] = joined
+        self._key[one] = max(self._key[one], self._key[other], key)
