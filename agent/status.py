@@ -74,6 +74,7 @@ class Status:
             "site": self._config.agent.site,
             "version": __version__,
             "since": self._since,
+            "epoch": engine.journal.source.epoch,
             "terminals": terminals,
             "pending": engine.unknown,
             "outbox": engine.journal.sequence - acknowledged,
