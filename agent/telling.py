@@ -15,7 +15,7 @@ from agent.money import show_amount
 from agent.payments import Payment
 from agent.texts import Texts
 
-_PLAIN = ("trace", "batch", "reference", "approval_code", "terminal_id", "merchant_id", "order")
+_PLAIN = ("trace", "batch", "reference", "approval_code", "terminal_id", "merchant_id", "order", "channel_order")
 
 #: event types that are told by what one field says
 _SPECIAL = {str(EventType.TRANSACTION_ESCALATED): "call", str(EventType.TRANSACTION_WARNING): "warning"}

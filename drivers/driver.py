@@ -118,6 +118,7 @@ class Simulation:
     currency: str = "EUR"
     framing: Framing = Framing.SERIAL
     terminal_id: str = "12345678"
+    payments: int | None = None  # a terminal that nobody asks (it only prints) rests after so many; None: never
     seed: int = 1
     clock: Callable[[], datetime] | None = None  # local time; None: a clock of its own, the same in every run
 

@@ -4,8 +4,8 @@ A printed slip is a message: it ends with its cut, or when the printer falls sil
 because some lines lead from the terminal to its printer and others from the cashier application to one on the PC.
 What is read from a slip, and when it proves a payment: drivers/receipts/slip.py.
 
-Source: labels and layouts of UnionPay terminals' slips in public firmware and demos; ESC/POS as public printer libraries
-have it. Confidence: high for labels, medium for single acquirers' layouts (docs/receipts.md).
+Source: labels and layouts of UnionPay terminals' slips in public firmware and demos; ESC/POS as public printer
+libraries have it. Confidence: high for labels, medium for single acquirers' layouts (docs/receipts.md).
 """
 
 from __future__ import annotations

@@ -108,6 +108,7 @@ def settings(args: argparse.Namespace, driver: Driver) -> Simulation:
         currency=args.currency,
         framing=framing_named(driver, args.framing) if args.framing else usual,
         terminal_id=args.terminal_id,
+        payments=args.count,
         seed=args.seed,
         clock=datetime.now,
     )

@@ -11,7 +11,7 @@ Source: Epson's ESC/POS command reference as public printer libraries (python-es
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -85,29 +85,35 @@ class Stripper:
         self._held = b""
         self._skip = 0
         self._newline = 0  # the last byte, when it was CR or LF: the other one behind it belongs to it
+        self.dropped = 0  # bytes that are neither text nor a known command
 
     @property
     def idle(self) -> bool:
         """Nothing is half read."""
         return not self._held and not self._skip
 
+    @property
+    def skipping(self) -> bool:
+        """The next byte is data of a bar code or a picture."""
+        return self._skip > 0
+
     def give_up(self) -> None:
         """The stream paused: a command begun goes on no more."""
         self._held, self._skip, self._newline = b"", 0, 0
 
-    def feed(self, data: bytes) -> list[Piece]:
-        """What these bytes print."""
+    def feed(self, data: bytes) -> Iterator[Piece]:
+        """What these bytes print, piece by piece; `dropped` has always come as far as the last piece."""
         skipped = min(self._skip, len(data))
         self._skip -= skipped
         data, self._held = self._held + data[skipped:], b""
-        pieces: list[Piece] = []
         place = 0
         while place < len(data):
             if found := _TEXT.match(data, place):
-                pieces.append(Text(found.group()))
                 self._newline = 0
                 place = found.end()
+                yield Text(found.group())
                 continue
+            pieces: list[Piece] = []
             taken = self._control(data, place, pieces)
             if taken == 0:
                 self._held = data[place:]
@@ -115,7 +121,7 @@ class Stripper:
             place += taken
             if place > len(data):
                 self._skip, place = place - len(data), len(data)
-        return pieces
+            yield from pieces
 
     def _control(self, data: bytes, place: int, pieces: list[Piece]) -> int:
         """How many bytes from `place` on are done with; 0: the command is not all there."""
@@ -132,6 +138,8 @@ class Stripper:
             pieces.append(Text(b"    "))
         elif byte == _FF:
             pieces.append(Sign.CUT)
+        elif byte not in _FIXED:
+            self.dropped += 1
         if byte not in _FIXED:
             return 1
         command = data[place : place + _LONGEST]
@@ -139,6 +147,7 @@ class Stripper:
         if extent is None:
             return 0
         head, rest = extent
+        self.dropped += head if head == 1 else 0
         pieces += _meaning(command[:head])
         return head + rest
 

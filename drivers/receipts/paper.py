@@ -33,29 +33,24 @@ class Paper:
     def __init__(self, direction: Direction) -> None:
         self._direction = direction
         self._stripper = Stripper()
-        self._page = 0
         self._begin()
 
     def _begin(self) -> None:
         self._lines: list[bytes] = []
         self._line = bytearray()
         self._blank = self._size = 0
-        self._taken = 0  # bytes since the last slip, printed or not
+        self._page = 0
         self._picture = False
+        self._stripper.dropped = 0
 
     @property
     def idle(self) -> bool:
         """Nothing is held."""
-        return self._stripper.idle and not self._taken
+        return self._stripper.idle and not (self._lines or self._line or self._picture or self._stripper.dropped)
 
     def feed(self, data: bytes) -> list[Observation]:
         """The slips that these bytes end."""
-        seen: list[Observation] = []
-        for piece in self._stripper.feed(data):
-            self._taken += 1
-            seen += self._piece(piece)
-        self._taken += not self._stripper.idle
-        return seen
+        return [seen for piece in self._stripper.feed(data) for seen in self._piece(piece)]
 
     def end(self, complete: bool = True) -> list[Observation]:
         """The slip that is held ends here."""
@@ -97,7 +92,7 @@ class Paper:
             self._lines += [b""] * (self._blank if self._lines else 0)
             self._lines.append(line)
             self._blank = max(0, lines - 1)
-        else:
+        elif self._lines:
             self._blank += lines
         if self._lines and self._blank >= BLANK_LINES_END:
             return self._cut()
@@ -105,15 +100,15 @@ class Paper:
 
     def _cut(self, complete: bool = True) -> list[Observation]:
         lines = [*self._lines, bytes(self._line)]
-        picture, taken = self._picture, self._taken
-        self._begin()
+        picture, dropped = self._picture, self._stripper.dropped
         text = decoded(lines, self._page)
+        self._begin()
         if any(line.strip() for line in text):
             return [seen for slip in slips(text) for seen in _told(self._direction, read(slip, complete), complete)]
         if picture:
             image = Facts(extra=(("image", 1),))
             return [Receipt(direction=self._direction, receipt_kind=None, complete=complete, facts=image)]
-        return [Noise(direction=self._direction, length=taken, reason="nothing printed")] if taken else []
+        return [Noise(direction=self._direction, length=dropped, reason="nothing printed")] if dropped else []
 
 
 def slips(lines: list[str]) -> Iterator[list[str]]:

@@ -131,17 +131,17 @@ def _alarm(squeezed: str) -> Alarm | None:
 def _outcome(facts: Facts, kind: Kind | None, squeezed: str, alarm: Alarm | None) -> Outcome | None:
     if alarm is not None:
         return Outcome.UNKNOWN
-    if kind is None:
-        return Outcome.APPROVED if "签到成功" in squeezed else None
-    if kind is Kind.SETTLEMENT:
-        return Outcome.APPROVED
+    if kind in (None, Kind.SETTLEMENT):
+        return Outcome.APPROVED if kind or "签到成功" in squeezed else None
+    return _of_payment(facts, squeezed)
+
+
+def _of_payment(facts: Facts, squeezed: str) -> Outcome | None:
     stated = codes.meaning(CODES, facts.response_code)
-    if _FAILED.search(squeezed):
-        if stated is not None and stated.outcome is not Outcome.APPROVED:
-            return stated.outcome
-        return Outcome.DECLINED if _REFUSED.search(squeezed) else Outcome.UNKNOWN
     if stated is not None and stated.outcome is not Outcome.APPROVED:
         return stated.outcome
+    if _FAILED.search(squeezed):
+        return Outcome.DECLINED if _REFUSED.search(squeezed) else Outcome.UNKNOWN
     if facts.response_code not in (None, "00") and stated is None:
         return Outcome.UNKNOWN
     return Outcome.APPROVED if _is_full(facts) else None

@@ -93,13 +93,15 @@ def _masked_run(run: str, known: Collection[str]) -> str:
     tokens = re.split("([ -])", run)
     if known and any(token in known for token in tokens):
         return "".join(token if token in known else masked(token) for token in tokens)
-    if len(digits) > _LONGEST or luhn_valid(digits) or _begins_with_card(digits):
+    if len(digits) > _LONGEST or luhn_valid(digits) or _holds_card(digits):
         return _middle_hidden(run, len(digits))
     return "".join(masked(token) for token in tokens) if len(tokens) > 1 else run
 
 
-def _begins_with_card(digits: str) -> bool:
-    return scheme_of(digits) is not None and any(luhn_valid(digits[:length]) for length in range(13, len(digits)))
+def _holds_card(digits: str) -> bool:
+    """Whether a card number is in it, with other digits before or behind."""
+    parts = ((start, end) for start in range(len(digits) - 12) for end in range(start + 13, len(digits) + 1))
+    return any(scheme_of(digits[start:end]) is not None and luhn_valid(digits[start:end]) for start, end in parts)
 
 
 def _middle_hidden(run: str, count: int) -> str:

@@ -77,9 +77,12 @@ class Bench:
 
 @contextlib.contextmanager
 def recorded(
-    driver: Driver, name: str, notes: tuple[str, ...], framing: Framing, *scenarios: Scenario
+    driver: Driver, name: str, notes: tuple[str, ...], framing: Framing, *scenarios: Scenario, payments: int = 1
 ) -> Iterator[Bench]:
-    """A simulated terminal whose line is written to simulated-<driver>-<name>.tlog."""
+    """A simulated terminal whose line is written to simulated-<driver>-<name>.tlog.
+
+    `payments`: so many a terminal makes that nobody asks (Simulation.payments).
+    """
     header = Header(
         protocol=driver.name,
         framing=framing,
@@ -88,7 +91,9 @@ def recorded(
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         notes=notes,
     )
-    settings = Simulation(scenarios=scenarios, think_s=0.2, late_s=1.5, reboot_s=0.5, framing=framing)
+    settings = Simulation(
+        scenarios=scenarios, think_s=0.2, late_s=1.5, reboot_s=0.5, framing=framing, payments=payments
+    )
     path = FOLDER / f"simulated-{driver.name}-{name}.tlog"
     with tempfile.TemporaryDirectory() as folder, path.open("w", encoding="utf-8") as stream:
         writer = Writer(stream, header, driver)
