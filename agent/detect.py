@@ -82,7 +82,6 @@ class DetectingWatcher(Watcher):
         self._held: deque[_Held] = deque()
         self._held_bytes = 0
         self._oldest: Seen | None = None  # of those that the ring of today still has
-        self._link_before: tuple[Link, str | None] = (book.link, book.link_reason)
         self._heard_mono_ns: dict[Direction, int] = {}
         self._inner: Watcher | None = None
         if book.heard in candidates or (fallback is not None and book.heard == fallback):
@@ -97,7 +96,7 @@ class DetectingWatcher(Watcher):
         return self._inner.terms if self._inner else self._terms
 
     @property
-    def book(self) -> Book:  # type: ignore[override]
+    def book(self) -> Book:
         """The terminal's book."""
         return self._inner.book if self._inner else self._book
 
@@ -185,10 +184,8 @@ class DetectingWatcher(Watcher):
         return self._advance(happened, At(seen.wall_ns, seen.mono_ns, seen.token)) if happened else []
 
     def _hold(self, seen: Seen) -> None:
-        if not self._held:
-            self._link_before = (self._book.link, self._book.link_reason)
-            if seen.kind not in SENDER:
-                return  # nothing that it could end
+        if not self._held and seen.kind not in SENDER:
+            return  # nothing that it could end
         self._held.append(seen)
         self._held_bytes += len(seen.payload) + _A_RECORD
         self._oldest = self._oldest or seen
@@ -220,8 +217,8 @@ class DetectingWatcher(Watcher):
         now = self.book
         link = now.link, now.link_reason
         start = replace(now, heard=protocol)
-        if self._inner is None:
-            start = replace(start, link=self._link_before[0], link_reason=self._link_before[1])
+        if self._held:  # it was up when the first of these bytes passed
+            start = replace(start, link=Link.UP, link_reason=None)
         inner = self._watcher_of(protocol, start)
         drafts = [draft for what in self._held for draft in _replayed(inner, what)]
         self._held.clear()
