@@ -1,0 +1,219 @@
+"""A message's bytes ↔ its fields, for each kind of layout. Reading never raises and looks at each byte once.
+
+What is read keeps its place in the payload, so that the same reading serves the decoder, `decode --profile` (field by
+field) and the masking of recordings. Bytes that no value covers belong to no field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+
+from drivers.profiles import inner
+from drivers.profiles.fields import bytes_of, clean, text_of
+from drivers.profiles.json_text import leaves, unescaped
+from drivers.profiles.schema import Encoding, Field, Layout, LayoutKind, Profile
+
+_DEEPEST = 4  # layouts inside layouts
+_MOST = 512  # values of one message
+_NO_TEXT = frozenset({Encoding.BCD, Encoding.BINARY, Encoding.HEX, Encoding.CUP8583})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Value:
+    """What one field holds. `text` may hold a card number: it is cleaned before it leaves this package."""
+
+    field: Field
+    start: int
+    raw: bytes = dataclasses.field(repr=False)
+    text: str = dataclasses.field(repr=False)
+    quoted: bool = True  # of a JSON value: between quotes
+
+    @property
+    def shown(self) -> str:
+        """The text as it may be shown: masked, its code in words."""
+        if self.field.never:
+            return ""
+        return self.field.values.get(self.text) or clean(self.field, self.text)
+
+    @property
+    def end(self) -> int:
+        """Behind the last byte."""
+        return self.start + len(self.raw)
+
+
+def read(profile: Profile, layout: Layout, data: bytes) -> tuple[Value, ...]:
+    """The values in a payload, in the order in which they stand there."""
+    values: list[Value] = []
+    for value in _read(profile, layout, data, 0, 0):
+        values.append(value)
+        if len(values) >= _MOST:
+            break
+    return tuple(values)
+
+
+def _read(profile: Profile, layout: Layout, data: bytes, base: int, depth: int) -> Iterator[Value]:
+    for spec, start, raw, text, quoted in _READERS[layout.kind](layout, data):
+        inside = profile.layouts.get(spec.layout) if spec.layout else None
+        if inside is not None and depth < _DEEPEST:
+            yield from _read(profile, inside, raw, base + start, depth + 1)
+            continue
+        yield Value(spec, base + start, raw, text, quoted)
+        if spec.encoding is Encoding.CUP8583:
+            yield from (Value(name, base + start, b"", said) for name, said in inner.fields_of(raw))
+
+
+_Found = tuple[Field, int, bytes, str, bool]
+
+#: bytes that no field of the profile describes: nobody reads them, and they may hold anything
+UNKNOWN = Field(name="", never=True)
+
+
+def _unknown(place: int, raw: bytes, quoted: bool = True) -> Iterator[_Found]:
+    if raw:
+        yield UNKNOWN, place, raw, "", quoted
+
+
+def _fixed(layout: Layout, data: bytes) -> Iterator[_Found]:
+    place = 0
+    for spec in layout.fields:
+        size = len(data) - place if spec.rest else spec.size or 0
+        raw = data[place : place + size]
+        if len(raw) < size or not raw:
+            break  # an older terminal's shorter message: the rest of the fields came later
+        if spec.name:
+            yield spec, place, raw, text_of(spec, raw), True
+        else:
+            yield from _unknown(place, raw)
+        place += size
+    yield from _unknown(place, data[place:])
+
+
+def _delimited(layout: Layout, data: bytes) -> Iterator[_Found]:
+    place = 0
+    for spec in layout.fields:
+        for _ in range(spec.skip or 1):
+            if place > len(data):
+                return
+            end = data.find(layout.separator, place)
+            end = len(data) if end < 0 or spec.rest else end
+            raw = data[place:end]
+            if spec.name:
+                yield spec, place, raw, text_of(spec, raw), True
+            else:
+                yield from _unknown(place, raw)
+            place = end + len(layout.separator)
+    yield from _unknown(place, data[place:])
+
+
+def _tlv(layout: Layout, data: bytes) -> Iterator[_Found]:
+    known: dict[bytes, list[Field]] = {}
+    for spec in layout.fields:
+        known.setdefault(spec.tag or b"", []).append(spec)
+    place = 0
+    while place + layout.tag_size < len(data):
+        tag = data[place : place + layout.tag_size]
+        place += layout.tag_size
+        length, place = _ber(data, place)
+        raw = data[place : place + length]
+        if length < 0 or len(raw) < length:
+            break
+        specs = known.get(tag, ())
+        best = next((s for s in specs if s.size == length), None) or next((s for s in specs if s.size is None), None)
+        best = best or (specs[0] if specs else None)
+        if best is not None:
+            yield best, place, raw, text_of(best, raw), True
+        else:
+            yield from _unknown(place, raw)
+        place += length
+    yield from _unknown(place, data[place:])
+
+
+def _ber(data: bytes, place: int) -> tuple[int, int]:
+    """A BER length and where its value begins; -1 where it is none."""
+    first = data[place]
+    if first < 0x80:
+        return first, place + 1
+    count = first & 0x7F
+    if not 1 <= count <= 2 or place + 1 + count > len(data):
+        return -1, place
+    return int.from_bytes(data[place + 1 : place + 1 + count], "big"), place + 1 + count
+
+
+def _json(layout: Layout, data: bytes) -> Iterator[_Found]:
+    known = {spec.path: spec for spec in layout.fields}
+    for leaf in leaves(data):
+        spec = known.get(leaf.path)
+        if spec is not None:
+            text = unescaped(leaf.raw).strip() if leaf.quoted else leaf.raw.decode("latin-1")
+            yield spec, leaf.start, leaf.raw, "" if text == "null" and not leaf.quoted else text, leaf.quoted
+        else:
+            yield from _unknown(leaf.start, leaf.raw, leaf.quoted)
+
+
+def _opaque(layout: Layout, data: bytes) -> Iterator[_Found]:  # noqa: ARG001
+    return _unknown(0, data)
+
+
+_READERS = {
+    LayoutKind.FIXED: _fixed,
+    LayoutKind.DELIMITED: _delimited,
+    LayoutKind.TLV: _tlv,
+    LayoutKind.JSON: _json,
+    LayoutKind.OPAQUE: _opaque,
+}
+
+
+def build(profile: Profile, layout: Layout, texts: Mapping[str, str]) -> bytes:
+    """A payload with these values, by the fields' names. What is not given is blank, or left out where it can be."""
+    if layout.kind is LayoutKind.FIXED:
+        return b"".join(_value(profile, spec, texts) for spec in layout.fields)
+    if layout.kind is LayoutKind.DELIMITED:
+        read = [[b""] * spec.skip if spec.skip else [_value(profile, spec, texts)] for spec in layout.fields]
+        parts = [part for each in read for part in each]
+        return layout.separator.join(parts) + (layout.separator if layout.terminated else b"")
+    if layout.kind is LayoutKind.TLV:
+        return b"".join(_element(profile, spec, texts) for spec in layout.fields)
+    if layout.kind is LayoutKind.JSON:
+        return _object(layout, texts)
+    return b""
+
+
+def _value(profile: Profile, spec: Field, texts: Mapping[str, str]) -> bytes:
+    if spec.layout and spec.layout in profile.layouts:
+        return build(profile, profile.layouts[spec.layout], texts)
+    if spec.name in texts or not spec.size:
+        return bytes_of(spec, texts.get(spec.name, ""))
+    return bytes(spec.size) if spec.encoding in _NO_TEXT else b" " * spec.size
+
+
+def _element(profile: Profile, spec: Field, texts: Mapping[str, str]) -> bytes:
+    if spec.layout and spec.layout in profile.layouts:
+        value = build(profile, profile.layouts[spec.layout], texts)
+    else:
+        value = bytes_of(spec, texts[spec.name]) if spec.name in texts else b""
+    if not value or spec.tag is None:
+        return b""
+    return spec.tag + _ber_length(len(value)) + value
+
+
+def _ber_length(size: int) -> bytes:
+    if size < 0x80:
+        return bytes([size])
+    return bytes([0x81, size]) if size < 0x100 else b"\x82" + size.to_bytes(2, "big")
+
+
+def _object(layout: Layout, texts: Mapping[str, str]) -> bytes:
+    tree: dict[str, object] = {}
+    for spec in layout.fields:
+        if spec.name not in texts or spec.path is None:
+            continue
+        *above, last = spec.path.split(".")
+        at = tree
+        for key in above:
+            below = at.setdefault(key, {})
+            at = below if isinstance(below, dict) else {}
+        text = texts[spec.name]
+        at[last] = text == "true" if text in ("true", "false") else text
+    return json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
