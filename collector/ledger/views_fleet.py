@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from collector.ledger.tables import agents, metrics, streams, terminals, transactions
+from collector.ledger.tables import refusals as refused
 
 #: an agent that says nothing for so long is stale: it publishes its metrics once a minute
 STALE_AFTER_US = 150 * 1_000_000
@@ -148,3 +149,22 @@ def _terminal(row: Any) -> Terminal:
         told_us=row.told_us,
         metrics=row.metrics if isinstance(row.metrics, dict) else {},
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Messages that were refused because topic and payload name different agents."""
+
+    first_us: int
+    last_us: int
+    count: int
+    topic: str
+    claimed: str
+    why: str
+
+
+def refusals(connection: Connection, limit: int) -> list[Refusal]:
+    """The latest ones."""
+    columns = [refused.c[name] for name in ("first_us", "last_us", "count", "topic", "claimed", "why")]
+    query = select(*columns).order_by(refused.c.last_us.desc()).limit(limit)
+    return [Refusal(**row._mapping) for row in connection.execute(query)]

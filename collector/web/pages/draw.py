@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent import __version__
 from collector.access.roles import Permission
-from collector.ledger import views_payments
+from collector.ledger import cases, views_payments
 from collector.texts import Texts
 from collector.web.context import Site, site_of
 from collector.web.language import texts_of
@@ -88,7 +88,8 @@ def _counts(site: Site) -> dict[str, int]:
     """The numbers in the navigation; none when the database is away: the page that says so must still appear."""
     try:
         with site.ledger.read() as connection:
-            return {"doubts": views_payments.count_doubts(connection, site.now_us)}
+            doubts = views_payments.count_doubts(connection, site.now_us)
+            return {"doubts": doubts, "cases": cases.count(connection, cases.Wanted(open=True))}
     except SQLAlchemyError:
         return {}
 
