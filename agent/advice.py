@@ -18,7 +18,8 @@ def advice(data: TransactionData, protocol: str, texts: Texts) -> str:
     if data.outcome is Outcome.UNKNOWN:
         return _doubt(data, protocol, texts)
     undelivered = data.charged is Certainty.YES and data.delivered is Certainty.NO
-    general = texts.say(f"history.advice_{data.outcome}" + ("_undelivered" if undelivered else ""))
+    heard = {Certainty.NO: "_undelivered", Certainty.UNKNOWN: "_unheard"}.get(data.delivered, "")
+    general = texts.say(f"history.advice_{data.outcome}" + (heard if data.charged is Certainty.YES else ""))
     meaning = registry.code_book(protocol).meaning(data.response_code)
     fits = meaning is not None and meaning.outcome is data.outcome and not undelivered
     special = meaning.advice.get(texts.language) if meaning and fits else None

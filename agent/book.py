@@ -28,6 +28,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.doubts import (
+    belongs,
     booted,
     call_people,
     contradiction,
@@ -35,6 +36,7 @@ from agent.doubts import (
     double_charge,
     doubt,
     forget,
+    held_back,
     late_answer,
     replied,
     reversal_before,
@@ -43,7 +45,7 @@ from agent.doubts import (
     with_payment,
 )
 from agent.events import Certainty, Draft, EventType, Reason
-from agent.evidence import mark_of, same
+from agent.evidence import mark_of, numbered, same
 from agent.ids import transaction_id
 from agent.line_state import line_quality, link_down, link_up, port_refused, receipt, settlement
 from agent.payments import (
@@ -65,13 +67,13 @@ from agent.payments import (
     Waited,
     draft,
 )
+from agent.reversals import gone_on, reversal_answered, reversal_asked
 from drivers.observations import (
     Ack,
     Acked,
     Answer,
     Checksum,
     Direction,
-    Facts,
     Kind,
     Noise,
     Outcome,
@@ -89,7 +91,7 @@ _AT_THE_HOST = (Phase.WAITING_FOR_HOST, Phase.REVERSING)
 def advance(book: Book, what: Any, at: At, terms: Terms) -> Step:
     """The next book, and the events that follow from what was seen or has happened."""
     book, before = line_quality(book, what, at, terms)
-    handler = TABLE.get((book.state, type(what))) or ANY_STATE.get(type(what))
+    handler = _of_a_reversal(what) or TABLE.get((book.state, type(what))) or ANY_STATE.get(type(what))
     if handler is not None:
         book, drafts = handler(book, what, at, terms)
         before += drafts
@@ -97,6 +99,15 @@ def advance(book: Book, what: Any, at: At, terms: Terms) -> Step:
         book, called = call_people(book, at, terms)
         before += called
     return book, before
+
+
+def _of_a_reversal(what: Any) -> Handler | None:
+    """Reversals are about a payment by its numbers, not about the current one."""
+    if isinstance(what, Request) and what.reverses is not None:
+        return reversal_asked
+    if isinstance(what, Answer) and what.reverses:
+        return reversal_answered
+    return None
 
 
 # --- requests ---------------------------------------------------------------------------------------------------
@@ -115,11 +126,13 @@ def _begin(book: Book, request: Request, at: At, terms: Terms) -> Step:
         started_wall_ns=at.wall_ns,
         deadline_mono_ns=at.mono_ns + terms.answer_timeout_ns,
         before=book.last,
+        by=request.direction,
     )
+    book, stands = gone_on(book, request, at, terms)
     begun = replace(book, current=payment, pending=book.unknown, inquiry=None)
     begun, forgotten = forget(begun, at, terms)
     started = draft(EventType.TRANSACTION_STARTED, payment, at, terms)
-    return begun, (*forgotten, started, *double_charge(begun, at, terms))
+    return begun, (*stands, *forgotten, started, *double_charge(begun, at, terms))
 
 
 def _begin_over_open(book: Book, request: Request, at: At, terms: Terms) -> Step:
@@ -152,7 +165,7 @@ def _same_request(payment: Payment, request: Request) -> bool:
 
 def _progress(book: Book, step: Progress, at: At, terms: Terms) -> Step:
     """The terminal works on it: its patience starts anew."""
-    if step.direction is not Direction.TERMINAL:
+    if step.direction is not _current(book).by.opposite:
         return book, ()
     if step.phase is Phase.TERMINAL_RESTARTED:
         return doubt(book, Reason.TERMINAL_RESTARTED, at, terms)
@@ -170,9 +183,9 @@ def _progress(book: Book, step: Progress, at: At, terms: Terms) -> Step:
 
 
 def _ack_while_open(book: Book, ack: Ack, at: At, terms: Terms) -> Step:
-    if ack.direction is not Direction.TERMINAL or ack.of is not Acked.REQUEST:
-        return book, ()
     payment = _current(book)
+    if ack.direction is not payment.by.opposite or ack.of is not Acked.REQUEST:
+        return book, ()
     if ack.positive:
         return _with_current(book, phase=payment.phase or Phase.ACCEPTED), ()
     if ack.facts.response_code in (None, _WAIT_CODE):
@@ -194,9 +207,9 @@ def _ack_while_open(book: Book, ack: Ack, at: At, terms: Terms) -> Step:
 def _answer_while_open(book: Book, answer: Answer, at: At, terms: Terms) -> Step:
     """The terminal spoke while we wait (OPEN), or after we had given up waiting (in doubt)."""
     payment = _current(book)
-    if book.inquiry is not None:
+    if book.inquiry is not None and not numbered(payment.facts, answer.facts):
         return _answer_to_inquiry(book, answer, at, terms)
-    if not _belongs(payment, answer.facts):
+    if not belongs(payment.facts, answer.facts):
         return _answer_of_another(book, answer, at, terms)
     payment = replace(payment, facts=payment.facts.merged(answer.facts), stated=answer.outcome or payment.stated)
     book = replace(book, current=payment)
@@ -206,7 +219,9 @@ def _answer_while_open(book: Book, answer: Answer, at: At, terms: Terms) -> Step
     if outcome is None or outcome is Outcome.UNKNOWN:
         return doubt(book, _why_unclear(payment), at, terms) if payment.state is State.OPEN else (book, ())
     late = payment.in_doubt
-    return _with_current(
+    if late and terms.reverses and outcome is Outcome.APPROVED:
+        return replace(book, current=held_back(payment, answer)), ()
+    book = _with_current(
         replace(book, last=mark_of(payment.facts, at.wall_ns) or book.last),
         state=State.ANSWERED,
         outcome=outcome,
@@ -214,7 +229,9 @@ def _answer_while_open(book: Book, answer: Answer, at: At, terms: Terms) -> Step
         deadline_mono_ns=at.mono_ns + terms.delivery_timeout_ns,
         late=late,
         how="late_answer" if late else None,
-    ), ()
+    )
+    # Where nobody acknowledges, whether the answer was taken is not known, and not waited for.
+    return (book, ()) if terms.acknowledged else _close(book, Certainty.UNKNOWN, None, at, terms)
 
 
 def _answer_of_another(book: Book, answer: Answer, at: At, terms: Terms) -> Step:
@@ -229,26 +246,38 @@ def _answer_of_another(book: Book, answer: Answer, at: At, terms: Terms) -> Step
 def _answer_again(book: Book, answer: Answer, at: At, terms: Terms) -> Step:
     """An answer that we already know: the terminal retransmits until it is acknowledged."""
     payment = _current(book)
-    if _belongs(payment, answer.facts) and payment.facts.merged(answer.facts) == payment.facts:
+    if belongs(payment.facts, answer.facts) and payment.facts.merged(answer.facts) == payment.facts:
         return _with_current(book, deadline_mono_ns=at.mono_ns + terms.delivery_timeout_ns), ()
     return book, ()
 
 
 def _answer_when_closed(book: Book, answer: Answer, at: At, terms: Terms) -> Step:
     """An answer after the payment's end: the same again, an answer to an inquiry, or one that we saw no request of."""
-    if book.inquiry is not None:
-        return _answer_to_inquiry(book, answer, at, terms)
     payment = book.current
-    if payment is not None and payment.facts.merged(answer.facts) == payment.facts:
-        return book, ()
-    mark = mark_of(answer.facts, at.wall_ns)
-    if mark is not None and book.last is not None and same(mark, book.last):
+    named = payment is not None and numbered(payment.facts, answer.facts)
+    if book.inquiry is not None and not named:
+        return _answer_to_inquiry(book, answer, at, terms)
+    if _known_already(book, answer, at):
         return book, ()
     if settled := late_answer(book, answer, at, terms):
         return settled
     if answer.outcome is None or answer.facts.amount is None:
         return book, ()
     return _orphan(book, answer, at, terms)
+
+
+def _known_already(book: Book, answer: Answer, at: At) -> bool:
+    """Whether the answer is of the current payment or the last transaction shown, and tells nothing new of it."""
+    payment = book.current
+    if payment is not None:
+        if payment.facts.merged(answer.facts) == payment.facts:
+            return True
+        # It comes once more, or has crossed with a reversal on the way.
+        agrees = payment.how == "reversal" or answer.outcome in (payment.outcome, None)
+        if agrees and numbered(payment.facts, answer.facts):
+            return True
+    mark = mark_of(answer.facts, at.wall_ns)
+    return mark is not None and book.last is not None and bool(same(mark, book.last))
 
 
 def _answer_to_inquiry(book: Book, answer: Answer, at: At, terms: Terms) -> Step:
@@ -272,10 +301,6 @@ def _orphan(book: Book, answer: Answer, at: At, terms: Terms) -> Step:
     return book, started + drafts + contradiction(before, book.current, at, terms)
 
 
-def _belongs(payment: Payment, facts: Facts) -> bool:
-    return None in (payment.facts.amount, facts.amount) or payment.facts.amount == facts.amount
-
-
 def _why_unclear(payment: Payment) -> Reason:
     waited = payment.phase in _AT_THE_HOST
     return Reason.HOST_TIMEOUT if waited else Reason.CODE_AMBIGUOUS
@@ -286,7 +311,7 @@ def _why_unclear(payment: Payment) -> Reason:
 
 def _ack_of_answer(book: Book, ack: Ack, at: At, terms: Terms) -> Step:
     """The cashier application took the answer, or refused it."""
-    if ack.direction is not Direction.CASHIER or ack.of not in (Acked.ANSWER, Acked.END):
+    if ack.direction is not _current(book).by or ack.of not in (Acked.ANSWER, Acked.END):
         return book, ()
     if not ack.positive:
         return _with_current(book, refusals=_current(book).refusals + 1), ()
@@ -295,7 +320,7 @@ def _ack_of_answer(book: Book, ack: Ack, at: At, terms: Terms) -> Step:
 
 def _ack_after_all(book: Book, ack: Ack, at: At, terms: Terms) -> Step:
     """A retransmitted answer was taken at last."""
-    if ack.direction is not Direction.CASHIER or not ack.positive or ack.of not in (Acked.ANSWER, Acked.END):
+    if ack.direction is not _current(book).by or not ack.positive or ack.of not in (Acked.ANSWER, Acked.END):
         return book, ()
     taken = replace(_current(book), state=State.DELIVERED, delivered=Certainty.YES, reason=None)
     return replace(book, current=taken), (draft(EventType.TRANSACTION_COMPLETED, taken, at, terms),)
@@ -369,7 +394,7 @@ def _tick_before_ack(book: Book, what: Tick, at: At, terms: Terms) -> Step:
 
 
 def _noise_while_open(book: Book, noise: Noise, at: At, terms: Terms) -> Step:
-    if noise.direction is not Direction.TERMINAL or noise.checksum is not Checksum.BAD:
+    if noise.direction is not _current(book).by.opposite or noise.checksum is not Checksum.BAD:
         return book, ()
     return _with_current(book, bad_frames=_current(book).bad_frames + 1), ()
 

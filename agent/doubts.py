@@ -17,7 +17,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from agent.events import Call, Certainty, Draft, EventType, Reason, ReceiptData, WarningKind
-from agent.evidence import Doubtful, Verdict, judge, mark_of, shown_mark
+from agent.evidence import Doubtful, Verdict, judge, mark_of, numbered, shown_mark
 from agent.payments import (
     ASKS_KEPT,
     Ask,
@@ -191,14 +191,32 @@ def settle(book: Book, payment: Payment, outcome: Outcome | None, facts: Facts, 
 
 
 def late_answer(book: Book, answer: Answer, at: At, terms: Terms) -> Step | None:
-    """An answer that is not the current payment's, but has the amount of an earlier one in doubt: it settles that."""
+    """An answer that is not the current payment's, but that of an earlier one in doubt, by numbers or amount."""
     if not answer.final or answer.outcome in (None, Outcome.UNKNOWN) or answer.facts.amount is None:
         return None
-    found = [payment for payment in book.pending if payment.facts.amount == answer.facts.amount]
+    found = [payment for payment in book.pending if belongs(payment.facts, answer.facts)]
     if not found:
         return None
     late = replace(found[-1], late=True)
+    if terms.reverses and answer.outcome is Outcome.APPROVED:
+        return with_payment(book, held_back(late, answer)), ()
     return settle(with_payment(book, late), late, answer.outcome, answer.facts, "late_answer", at, terms)
+
+
+def belongs(known: Facts, said: Facts) -> bool:
+    """Whether what was said is of the transaction known: by its numbers, else by the amount where both have one."""
+    by_number = numbered(known, said)
+    if by_number is not None:
+        return by_number
+    return None in (known.amount, said.amount) or known.amount == said.amount
+
+
+def held_back(payment: Payment, answer: Answer) -> Payment:
+    """An approval that came when the terminal had given up waiting: it may not have taken it, and undo the payment.
+
+    What it does next decides: a reversal, or another payment without one (reversals.py).
+    """
+    return replace(payment, facts=payment.facts.merged(answer.facts), stated=Outcome.APPROVED, late=True)
 
 
 def reversal_before(book: Book, payment: Payment, at: At, terms: Terms) -> Step:
@@ -242,12 +260,18 @@ def _sums_to(tally: Tally, chosen: tuple[Payment, ...], wanted: tuple[int, int |
     return tally.amount == wanted[0] and wanted[1] in (None, tally.count)
 
 
-def counted(tally: Tally, payment: Payment) -> Tally:
+def counted(tally: Tally, payment: Payment, sign: int = 1) -> Tally:
     """The tally with this payment in it, if it counts in a settlement."""
     if payment.charged is not Certainty.YES or payment.kind in (Kind.PREAUTHORISATION, Kind.OTHER):
         return tally
-    sign = -1 if payment.kind in (Kind.REFUND, Kind.VOID) else 1
-    return replace(tally, count=tally.count + 1, amount=tally.amount + sign * (payment.facts.amount or 0))
+    amount = payment.facts.amount or 0
+    net = -amount if payment.kind in (Kind.REFUND, Kind.VOID) else amount
+    return replace(tally, count=tally.count + sign, amount=tally.amount + sign * net)
+
+
+def uncounted(tally: Tally, payment: Payment) -> Tally:
+    """The tally without this payment, which counts no more."""
+    return counted(tally, payment, sign=-1)
 
 
 def doubtful(payment: Payment, at: At, terms: Terms) -> Doubtful:
@@ -330,7 +354,8 @@ def _calls(payment: Payment, terms: Terms) -> list[tuple[int, Call]]:
 
 
 def _call_if_nothing_left(book: Book, payment: Payment, reason: Reason | None, at: At, terms: Terms) -> Step:
-    waiting = payment.doubt is None or any(query.proves for query in payment.doubt.asks_left)
+    hope = terms.reverses or (payment.doubt and any(query.proves for query in payment.doubt.asks_left))
+    waiting = payment.doubt is None or hope
     if waiting or (payment.doubt and payment.doubt.call is Call.FINAL):
         return book, ()
     return _call(book, payment, Call.FINAL, reason or payment.reason, at, terms)

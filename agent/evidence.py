@@ -75,6 +75,18 @@ def same(one: Mark, other: Mark) -> bool | None:
     return True if known else None
 
 
+def numbered(one: Facts, other: Facts) -> bool | None:
+    """Whether both bear the numbers of one transaction; None where they do not bear enough of them to tell.
+
+    A trace number counts within one terminal's batch: it begins anew in the next one, and elsewhere.
+    """
+    if None in (one.trace, other.trace, one.terminal_id, other.terminal_id):
+        return None
+    if (one.trace, one.terminal_id) != (other.trace, other.terminal_id):
+        return False
+    return None in (one.batch, other.batch) or one.batch == other.batch
+
+
 def judge(payment: Doubtful, shown: Mark) -> Verdict:
     """What the transaction shown proves about the payment."""
     own = same(payment.own, shown) if payment.own else None

@@ -12,7 +12,7 @@ from agent.advice import advise
 from agent.events import AskedData, Call, Certainty, Draft, EventType, Reason, ResponseText, TransactionData, timestamp
 from agent.evidence import Mark
 from drivers import registry
-from drivers.observations import Facts, Kind, Outcome, Phase
+from drivers.observations import Direction, Facts, Kind, Outcome, Phase
 from drivers.queries import Finding, Query, Said
 
 #: so many of the last questions about a payment are kept with it
@@ -57,6 +57,8 @@ class Terms:
     first_call_ns: int = 900 * 1_000_000_000  # so long a doubt may last before people are called
     give_up_ns: int = 86_400 * 1_000_000_000  # and so long the terminal is asked
     listens_only: bool = False  # nothing but what is printed is heard: a slip makes a transaction
+    acknowledged: bool = True  # False: nobody says on this line that an answer was taken
+    reverses: bool = False  # the terminal undoes an unanswered payment itself, before its next online one
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,8 @@ class Payment:
     late: bool = False
     before: Mark | None = None  # the last transaction known when this one began
     earlier_reversal: bool = False  # before it, the terminal sent a reversal that it had kept
+    by: Direction = Direction.CASHIER  # who asked for it; the other side answers
+    reversing: bool = False  # the terminal has asked to undo it
     doubt: Doubt | None = None
     attempts: int = 0
     asked: tuple[Ask, ...] = ()
@@ -238,6 +242,8 @@ class Book:
     tally: Tally = Tally()
     last: Mark | None = None  # the last transaction that the terminal has shown
     boot: str | None = None
+    reversal: Facts | None = None  # the numbers of the transaction that a terminal wants undone, until it is answered
+    undone: Facts | None = None  # the numbers of the last one that was undone
     heard: str | None = None  # the protocol that a terminal with protocol = "auto" was heard to speak
     prints: tuple[Print, ...] = ()  # where the terminal is known by its printer alone
 

@@ -86,6 +86,8 @@ def _watcher(terminal: config.Terminal, protocol: str, book: Book) -> Watcher:
         first_call_ns=int(terminal.confirm.escalate_after_s * 1e9),
         give_up_ns=int(terminal.confirm.give_up_after_s * 1e9),
         listens_only=driver.listens_only,
+        acknowledged=driver.acknowledged,
+        reverses=driver.reverses,
     )
     read = driver.asking.finding if driver.asking else None
     return Watcher(terms, lambda: driver.decoder(framing), driver.byte_gap_s, book, read, driver.silence_ends)

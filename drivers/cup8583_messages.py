@@ -199,15 +199,15 @@ def _moment(date: str | None, time: str | None) -> str | None:
 
 
 def _totals(message: Message) -> tuple[Total, ...]:
-    """Debits and credits of field 48. What went back to the card holders counts against the rest: negative."""
+    """Debits and credits of field 48, for home and foreign cards."""
     digits = message.values.get(48, "")
     totals = []
     for number, prefix in enumerate(_PARTS):
         part = digits[number * _PART : (number + 1) * _PART]
         if len(part) < _PART or (number and not part[:30].strip("0")):
             continue
-        totals.append(Total(f"{prefix}debit", int(part[12:15]), int(part[:12])))
-        totals.append(Total(f"{prefix}credit", int(part[27:30]), -int(part[15:27])))
+        totals.append(Total(f"{prefix}debit", int(part[12:15]), int(part[:12]), Kind.PURCHASE))
+        totals.append(Total(f"{prefix}credit", int(part[27:30]), int(part[15:27]), Kind.REFUND))
     return tuple(totals)
 
 
