@@ -19,7 +19,7 @@ _WALLETS: tuple[tuple[str, str], ...] = (
 )
 _MONEY = re.compile(
     r"(?P<minus>-)?\s*(?P<unit>RMB|CNY|[A-Z]{3}|¥|元)?\s*[:¥]?\s*(?P<minus2>-)?\s*"
-    r"(?P<whole>\d{1,3}(?:,\d{3}){1,3}|\d{1,10})(?:\.(?P<part>\d{1,2}))?(?![\d,.])"
+    r"(?<![\d.,])(?P<whole>\d{1,3}(?:,\d{3}){1,3}|\d{1,10})(?:\.(?P<part>\d{1,2}))?(?![\d,.])"
 )
 _CARD = re.compile(r"(?P<number>[\d*X]{4,19}(?:[ -][\d*X]{2,8}){0,5})\s*(?:[/(]?\s*(?P<entry>[SICWMFNQ])\b)?")
 _DAY = re.compile(

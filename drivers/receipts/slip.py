@@ -19,21 +19,20 @@ from drivers.receipts.labels import Labelled, labelled
 from drivers.receipts.text import masked, narrowed
 
 #: the table of response codes that these terminals print
-CODES = "cup8583"
+CODES = "cup"
 
+#: how a slip's first line reads, its blanks taken out
 _TITLE = re.compile(
-    r"签购单|凭条|总计单|结算单|故障报告单|签到成功|交易凭证|SALES\s?SLIP|SALES\s?DRAFT|SETTLEMENT|"
-    r"交易小票|支付凭证|RECEIPT\s*$"
+    r"签购单|凭条|总计单|结算单|故障报告单|签到成功|交易凭证|交易小票|支付凭证|SALES(?:SLIP|DRAFT)|SETTLEMENT|^\W*RECEIPT\W*$"
 )
 _REPRINT = re.compile(r"重打印|重新打印|补打|DUPLICATED?|REPRINT", re.IGNORECASE)
 _TEST = re.compile(r"测试.{0,12}无效|TESTING|测试单据|测试交易", re.IGNORECASE)
 _REVERSAL_FAILED = re.compile(r"冲正(?:不成功|失败)")
 _OFFLINE_LOST = re.compile(r"未成功上送的?离线交易")
-_FAILED = re.compile(
-    r"交易失败|交易不成功|交易拒绝|支付失败|TRANSACTION\s(?:FAILED|DECLINED)|\bDECLINED\b", re.IGNORECASE
-)
+_FAILED = re.compile(r"交易失败|交易不成功|交易拒绝|支付失败|TRANSACTIONFAILED|DECLINED", re.IGNORECASE)
+#: why a bank or a patient refuses, on slips without a response code
 _REFUSED = re.compile(
-    r"余额不足|密码错|密码不正确|超限|超出.{0,6}限额|拒绝|无效卡|过期|挂失|没收|取消|DECLINED", re.IGNORECASE
+    "余额不足|密码错|密码不正确|超限|超出.{0,6}限额|拒绝|无效卡|过期|挂失|没收|取消|DECLINED", re.IGNORECASE
 )
 _COPIES: tuple[tuple[str, ReceiptKind], ...] = (
     (r"商户(?:存根|联)|MERCHANT\sCOPY", ReceiptKind.MERCHANT),
