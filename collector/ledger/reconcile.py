@@ -31,6 +31,7 @@ class FileRead:
 
     side: str
     name: str
+    path: str  # where it was: a later run of the day reads it again from there
     format: str
     sha256: str
     rows: int

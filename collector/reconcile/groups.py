@@ -22,6 +22,7 @@ class Held(IntFlag):
     UNCHARGED = 32  # the journal says that nobody was charged
     NOT_UNCHARGED = 64  # the journal says otherwise, or does not know
     ODD = 128  # it has to be looked at even when every side has it
+    KNOWN = 256  # a difference about it is on record
 
 
 SIDES = Held.JOURNAL | Held.HIS | Held.ACQUIRER
@@ -46,7 +47,7 @@ class Groups:
     def __init__(self) -> None:
         self._parent = array("i")
         self._amount = array("q")
-        self._held = bytearray()
+        self._held = array("H")
         self._key = bytearray()
 
     def __len__(self) -> int:
@@ -61,7 +62,9 @@ class Groups:
         held = int(BIT[entry.side]) | (Held.OWN_DAY if own else Held.OTHER_DAY)
         if entry.side is Side.JOURNAL:
             held |= Held.UNCHARGED if entry.state is State.NOT_CHARGED else Held.NOT_UNCHARGED
-        if known or entry.kind.undoes or entry.state is not State.CHARGED:
+        if known:
+            held |= Held.KNOWN | Held.ODD
+        if entry.kind.undoes or entry.state is not State.CHARGED:
             held |= Held.ODD
         self._held.append(held)
         return number

@@ -83,6 +83,7 @@ class StatementFile:
         return FileRead(
             side=self._mapping.side,
             name=self._path.name,
+            path=str(self._path.absolute()),
             format=self._mapping.name,
             sha256=self._digest.hexdigest(),
             rows=self._rows,
