@@ -31,7 +31,7 @@ STX = 0x02
 ETX = 0x03
 #: bytes of a message; the longest known (a key download) has some 1100. 0500 and up would begin like a control byte
 LONGEST = 0x04FF
-_SHORTEST = OPENING + 8
+_SHORTEST = OPENING + 19  # bitmap, trace number, terminal
 _CHECK = 2  # ETX and LRC
 #: so many bytes tell for certain whether a frame begins with the first of them
 _WINDOW = OPENING + 4
