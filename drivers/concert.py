@@ -46,8 +46,8 @@ import re
 
 from drivers import currencies
 from drivers.cards import MaskedCard, mask, scrub
-from drivers.concert_queries import ASKING
-from drivers.driver import Decoder, Driver, Framing, LineDefaults, Maturity, SimulatedTerminal, Simulation
+from drivers.concert_queries import ASKING, ConcertProbe, probe_words
+from drivers.driver import Decoder, Driver, Framing, LineDefaults, Maturity, Probe, SimulatedTerminal, Simulation
 from drivers.framing_lrc import Byte, Control, LrcFramer, Stray, Token
 from drivers.masking import LrcMasker, Masker
 from drivers.observations import (
@@ -319,4 +319,10 @@ DRIVER = Driver(
     simulated=_simulated,
     masker=_masker,
     asking=ASKING,
+    probe=Probe(
+        words=probe_words,
+        converse=ConcertProbe,
+        lines=(LineDefaults(), LineDefaults(baudrate=115200), LineDefaults(bytesize=7, parity="E")),
+        patience_s=1.0,  # a terminal answers an ENQ within a second
+    ),
 )

@@ -96,6 +96,49 @@ class ConcertConversation:
         return [Word.LINK_NAK]
 
 
+class ConcertProbe:
+    """May I speak? Yes. Then not: ENQ, ACK, EOT, and once more. One ACK alone could be a byte of anything."""
+
+    def __init__(self, framing: object) -> None:
+        del framing  # there is one
+        self._acknowledged = 0
+        self.done = False
+
+    @property
+    def recognised(self) -> bool:
+        """Both answers were an ACK, and nothing else came."""
+        return self._acknowledged == 2
+
+    def begin(self) -> Sequence[Word]:
+        """May I?"""
+        return [Word.ENQUIRE]
+
+    def hear(self, data: bytes) -> Sequence[Word]:
+        """Follow what comes byte by byte; anything but an ACK is of another protocol, or busy."""
+        said: list[Word] = []
+        for byte in data:
+            if byte != Byte.ACK or self._acknowledged == 2:
+                self._acknowledged = 0
+                self.done = True
+                return [*said, Word.END]
+            self._acknowledged += 1
+            said.append(Word.END)
+            if self._acknowledged == 1:
+                said.append(Word.ENQUIRE)
+        return said
+
+    def interrupt(self) -> Sequence[Word]:
+        """EOT ends it at once."""
+        self.done = True
+        return [Word.END]
+
+
+def probe_words(framing: object) -> Mapping[Word, bytes]:
+    """All that a probe can say."""
+    del framing
+    return {Word.ENQUIRE: bytes([Byte.ENQ]), Word.END: bytes([Byte.EOT])}
+
+
 def finding(observations: Sequence[Observation]) -> Finding:
     """What a duplicate, as it passed on the line, says about the terminal's last transaction."""
     query = Query.LAST_RESULT

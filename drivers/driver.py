@@ -19,7 +19,7 @@ from typing import Protocol
 from drivers.codes import CodeMeaning
 from drivers.masking import Masker
 from drivers.observations import Direction, Observation
-from drivers.queries import Asking
+from drivers.queries import Asking, Conversation, Word
 
 
 class Framing(StrEnum):
@@ -149,6 +149,29 @@ class LineDefaults:
     stopbits: int = 1
 
 
+class Recognising(Conversation, Protocol):
+    """A conversation that only finds out whether the terminal speaks this protocol."""
+
+    @property
+    def recognised(self) -> bool:
+        """It has answered as only a terminal of this protocol does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """How to find out whether a silent terminal speaks a protocol: a closed list of words, none of which moves money.
+
+    After it the terminal is as before. `lines` are the settings to try, the usual one first; `patience_s`: so long
+    after the last byte there is no answer.
+    """
+
+    words: Callable[[Framing], Mapping[Word, bytes]]
+    converse: Callable[[Framing], Recognising]
+    lines: tuple[LineDefaults, ...]
+    patience_s: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
     """A terminal protocol. Times are seconds, each with its source in the driver's file."""
@@ -166,6 +189,7 @@ class Driver:
     simulated: Callable[[Simulation], SimulatedTerminal] | None  # None: there is nothing to simulate
     masker: Callable[[Framing], Masker] | None = None  # without one, a line of it can't be recorded
     asking: Asking | None = None  # without it, a terminal can't be asked what became of a payment
+    probe: Probe | None = None  # without it, `tillwatch devices --probe` does not ask for this protocol
     acknowledged: bool = True  # False: nobody says on this line that an answer was taken
     reverses: bool = False  # the terminal itself undoes a payment it got no answer to, before its next online one
     codes: str | None = None  # the shipped table of response codes (config/codes); None: the one of the driver's name

@@ -22,7 +22,7 @@ auto-reversal whose result did not come.
 from __future__ import annotations
 
 from drivers import codes
-from drivers.driver import Decoder, Driver, Framing, LineDefaults, Maturity, SimulatedTerminal, Simulation
+from drivers.driver import Decoder, Driver, Framing, LineDefaults, Maturity, Probe, SimulatedTerminal, Simulation
 from drivers.masking import Masker
 from drivers.observations import (
     Ack,
@@ -45,7 +45,7 @@ from drivers.observations import (
 )
 from drivers.zvt_fields import Field, bmps, facts_of, receipt_block, text, totals_of
 from drivers.zvt_framing import Apdu, Broken, LinkAck, Token, framer_of
-from drivers.zvt_queries import ASKING
+from drivers.zvt_queries import ASKING, ZvtProbe, probe_words
 
 PASSWORD = 3  # bytes of the password that many commands begin with
 
@@ -362,4 +362,10 @@ DRIVER = Driver(
     simulated=_simulated,
     masker=_masker,
     asking=ASKING,
+    probe=Probe(
+        words=probe_words,
+        converse=ZvtProbe,
+        lines=(LineDefaults(stopbits=2), LineDefaults(baudrate=115200)),
+        patience_s=2.0,  # terminals acknowledge within some 100 ms; T3, the specification's 5 s, is for a busy one
+    ),
 )

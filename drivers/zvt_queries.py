@@ -30,6 +30,8 @@ _ACCEPTED = (b"\x80\x00", b"\x84\x00")
 _NAMES = {"repeat receipt": Query.LAST_RESULT, "status enquiry": Query.STATUS}
 _NOT_NOW = frozenset({"9C", "A0"})  # please wait; receiver not ready
 _ABORTED = "6C"
+_OF_A_TERMINAL = frozenset({0x04, 0x06, 0x80, 0x84})  # classes of messages
+_PROBE = (Word.ASK_STATUS, Word.ACKNOWLEDGE, Word.ABORT, Word.LINK_ACK, Word.LINK_NAK)
 
 _MESSAGES: dict[Word, bytes] = {
     Word.ASK_LAST_RESULT: apdu(b"\x06\x20", _PASSWORD),
@@ -118,6 +120,24 @@ class ZvtConversation:
         self._last = word
         self._resends = 0
         return word
+
+
+class ZvtProbe(ZvtConversation):
+    """A status enquiry: whatever whole message comes back, its CRC fitting, is a ZVT terminal's."""
+
+    def __init__(self, framing: Framing) -> None:
+        super().__init__(Query.STATUS, QueryLine(framing))
+        self.recognised = False
+
+    def _message(self, message: Apdu) -> list[Word]:
+        self.recognised = self.recognised or message.control[0] in _OF_A_TERMINAL
+        return super()._message(message)
+
+
+def probe_words(framing: Framing) -> Mapping[Word, bytes]:
+    """All that a probe can say."""
+    known = words(QueryLine(framing))
+    return {word: known[word] for word in _PROBE if word in known}
 
 
 def finding(observations: Sequence[Observation]) -> Finding:
