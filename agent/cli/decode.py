@@ -18,8 +18,9 @@ from agent.errors import UsageError
 from agent.money import show_amount
 from agent.playback import Seen, observe
 from agent.texts import Texts, language_of_environment
-from drivers.driver import Framing
-from drivers.observations import Checksum, Direction, Noise, Observation, as_dict
+from drivers import codes, registry
+from drivers.driver import Driver, Framing
+from drivers.observations import Answer, Checksum, Direction, Noise, Observation, as_dict
 
 _BETWEEN = re.compile(r"[\s:,-]|0[xX]")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
@@ -47,8 +48,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what the bytes mean; 1 when they mean nothing at all."""
     understood = False
-    for seen in _seen(args):
-        print(line_for_program(seen.observation) if args.json else lines_for_people(seen, timed=bool(args.file)))
+    texts = Texts(language_of_environment())
+    driver, observed = _seen(args)
+    for seen in observed:
+        if args.json:
+            print(line_for_program(seen.observation))
+        else:
+            print(lines_for_people(seen, timed=bool(args.file)))
+            for line in _meaning(driver, seen.observation, texts):
+                print(f"{'':>12}= {line}")
         understood = understood or not isinstance(seen.observation, Noise)
     return 0 if understood else 1
 
@@ -68,6 +76,20 @@ def lines_for_people(seen: Seen, timed: bool) -> str:
     check = _CHECKS[observation.checksum]
     head = f"{time}{_ARROWS[observation.direction]}  {shown['kind']!s:<10}  {check:<4}  {told}".rstrip()
     return "\n".join([_printable(head), *(f"{'':>12}| {_printable(text)}" for text in observation.text)])
+
+
+def _meaning(driver: Driver, observation: Observation, texts: Texts) -> Iterator[str]:
+    """What an answer's code means, and what cashier and technician should do."""
+    if not isinstance(observation, Answer):
+        return
+    code, language = observation.facts.response_code, texts.language
+    book = codes.book(f"{driver.codes}_reversal") if observation.reverses else registry.code_book(driver.name)
+    if meaning := book.meaning(code):
+        yield f"{code}: {meaning.text[language]}"
+        if advice := meaning.advice.get(language):
+            yield f"{texts.say('history.advice')}: {advice}"
+        if technician := meaning.technician.get(language):
+            yield f"{texts.say('history.technician')}: {technician}"
 
 
 def _told(fields: dict[str, object]) -> Iterator[str]:
@@ -95,19 +117,19 @@ def _printable(text: str) -> str:
     return "".join(char if char.isprintable() else "·" for char in text)
 
 
-def _seen(args: argparse.Namespace) -> Iterator[Seen]:
+def _seen(args: argparse.Namespace) -> tuple[Driver, Iterator[Seen]]:
     if bool(args.hex) == bool(args.file):
         raise UsageError("decode.one_input")
     if args.file:
         log = tlog.read(args.file)
         driver = driver_named(args.protocol or log.header.protocol)
-        return observe(log.records, driver, framing_named(driver, args.framing or log.header.framing))
+        return driver, observe(log.records, driver, framing_named(driver, args.framing or log.header.framing))
     if not args.protocol:
         raise UsageError("decode.no_protocol")
     driver = driver_named(args.protocol)
     direction = Direction(args.direction)
     sent = [tlog.Sent(0.0, direction, _bytes(text)) for text in args.hex]
-    return observe(sent, driver, framing_named(driver, args.framing or Framing.AUTO))
+    return driver, observe(sent, driver, framing_named(driver, args.framing or Framing.AUTO))
 
 
 def _bytes(text: str) -> bytes:
