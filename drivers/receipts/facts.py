@@ -87,16 +87,14 @@ def facts_of(values: Sequence[Labelled], whole: str, with_amount: bool = True) -
 
 
 def _shaped(value: str, shape: str) -> str | None:
-    """The value's first word, where it is of that shape and can't be a card number."""
+    """The value's first word, where it is of that shape and holds no card number, whole or in groups."""
     found = re.match(rf"{shape}(?![0-9A-Za-z*])", value)
-    if found is None or is_card_like(found.group()) or _continues(value, found.end()):
+    if found is None:
         return None
-    return found.group()
-
-
-def _continues(value: str, end: int) -> bool:
-    """Whether digits go on behind a blank: a number in groups, as cards are printed."""
-    return is_card_like("".join(re.findall(r"\d+", value[: end + 16])))
+    group = re.match(r"\d+(?:[ -]\d+)*", value)
+    runs = [*re.findall(r"\d+(?:[-_]\d+)*", found.group()), *re.findall(r"\d+", found.group())]
+    suspects = [*runs, group.group() if group else ""]
+    return None if any(is_card_like(re.sub(r"\D", "", run)) for run in suspects) else found.group()
 
 
 def _money(value: Labelled | None) -> tuple[int | None, str | None]:

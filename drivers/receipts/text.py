@@ -91,8 +91,9 @@ def _masked_run(run: str, known: Collection[str]) -> str:
     if len(digits) < _SHORTEST or run in known or len(set(digits)) == 1:
         return run
     tokens = re.split("([ -])", run)
-    if known and any(token in known for token in tokens):
-        return "".join(token if token in known else masked(token) for token in tokens)
+    for place, token in enumerate(tokens):
+        if len(token) >= _SHORTEST and token in known:
+            return masked("".join(tokens[:place])) + token + masked("".join(tokens[place + 1 :]), known)
     if len(digits) > _LONGEST or luhn_valid(digits) or _holds_card(digits):
         return _middle_hidden(run, len(digits))
     return "".join(masked(token) for token in tokens) if len(tokens) > 1 else run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,25 @@ CARD = "6200000000000005"  # stands on the slip of a preauthorisation in full
 
 #: the expectations' short names → the contract's
 NAMES = {
-    **{"batch": "batch", "trace": "trace", "auth": "approval_code", "rrn": "reference", "tid": "terminal_id"},
-    **{"mid": "merchant_id", "amount_fen": "amount", "resp": "response_code", "entry": "entry", "wallet": "wallet"},
-    **{"merchant_order": "order", "channel_order": "channel_order", "orig_merchant_order": "original_order"},
-    **{"orig_trace": "original_trace", "orig_rrn": "original_reference", "orig_date": "original_date"},
-    **{"kind": "slip", "alarm": "alarm", "duplicate": "reprint"},
+    "batch": "batch",
+    "trace": "trace",
+    "auth": "approval_code",
+    "rrn": "reference",
+    "tid": "terminal_id",
+    "mid": "merchant_id",
+    "amount_fen": "amount",
+    "resp": "response_code",
+    "entry": "entry",
+    "wallet": "wallet",
+    "merchant_order": "order",
+    "channel_order": "channel_order",
+    "orig_merchant_order": "original_order",
+    "orig_trace": "original_trace",
+    "orig_rrn": "original_reference",
+    "orig_date": "original_date",
+    "kind": "slip",
+    "alarm": "alarm",
+    "duplicate": "reprint",
 }
 OUTCOMES = {"approved": Outcome.APPROVED, "declined": Outcome.DECLINED, "outcome_unknown": Outcome.UNKNOWN}
 KINDS = {
@@ -110,7 +125,7 @@ def test_the_cuts_of_the_stream_do_not_matter(path: Path, places: list[int]) -> 
     decoder = ReceiptDecoder()
     seen: list[Observation] = []
     ends = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    for begin, end in zip(ends, ends[1:], strict=False):
+    for begin, end in pairwise(ends):
         seen += decoder.feed(Direction.TERMINAL, data[begin:end])
     assert seen + decoder.finish() == decoded(data)
 
