@@ -11,18 +11,15 @@ from drivers.masking import Masker
 from drivers.profiles.decoder import ProfileDecoder
 from drivers.profiles.load import loaded
 from drivers.profiles.schema import Profile, Style
+from drivers.queries import Asking
 
 
 def driver_of(profile: Profile) -> Driver:
     """The driver that a profile describes."""
     call = profile.framing.style is Style.CALL
 
-    @cache
-    def codes() -> CodeBook:
-        return book(profile.codes_from or profile.name, profile.codes, profile.name)
-
     def decoder(framing: Framing) -> Decoder:  # noqa: ARG001  a profile knows one framing only
-        return ProfileDecoder(profile, codes())
+        return ProfileDecoder(profile, code_book(profile))
 
     def masker(framing: Framing) -> Masker:  # noqa: ARG001
         from drivers.profiles.mask import ProfileMasker  # only those who record need it
@@ -32,7 +29,7 @@ def driver_of(profile: Profile) -> Driver:
     def simulated(settings: Simulation) -> SimulatedTerminal:
         from drivers.simulated.profile import SimulatedProfile  # agent and bridge never simulate
 
-        return SimulatedProfile(profile, codes(), settings)
+        return SimulatedProfile(profile, code_book(profile), settings)
 
     return Driver(
         name=profile.name,
@@ -47,11 +44,26 @@ def driver_of(profile: Profile) -> Driver:
         decoder=decoder,
         simulated=simulated,
         masker=masker,
+        asking=_asking(profile),
         acknowledged=profile.framing.acknowledged,
         codes=profile.codes_from,
         own_codes=profile.codes,
         silence_ends=call,
     )
+
+
+def _asking(profile: Profile) -> Asking | None:
+    if profile.question is None:
+        return None
+    from drivers.profiles.asking import asking_of  # only where a profile has a question
+
+    return asking_of(profile, code_book(profile))
+
+
+@cache
+def code_book(profile: Profile) -> CodeBook:
+    """The profile's response codes over the shared table they add to, and the site's over both. Raises CodesError."""
+    return book(profile.codes_from or profile.name, profile.codes, profile.name)
 
 
 @cache

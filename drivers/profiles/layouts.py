@@ -142,13 +142,14 @@ def _ber(data: bytes, place: int) -> tuple[int, int]:
 
 
 def _json(layout: Layout, data: bytes) -> Iterator[_Found]:
-    known = {spec.path: spec for spec in layout.fields}
+    known: dict[str, list[Field]] = {}
+    for spec in layout.fields:
+        known.setdefault(spec.path or "", []).append(spec)
     for leaf in leaves(data):
-        spec = known.get(leaf.path)
-        if spec is not None:
+        for spec in known.get(leaf.path, ()):
             text = unescaped(leaf.raw).strip() if leaf.quoted else leaf.raw.decode("latin-1")
             yield spec, leaf.start, leaf.raw, "" if text == "null" and not leaf.quoted else text, leaf.quoted
-        else:
+        if leaf.path not in known:
             yield from _unknown(leaf.start, leaf.raw, leaf.quoted)
 
 

@@ -49,7 +49,7 @@ def parse(text: str, path: Path) -> Profile:
     notes = Notes(places(text))
     if not _NAME.fullmatch(path.stem):
         notes.add((), "bad_name", found=path.stem)
-    profile = _profile(path.stem, Table(values, (), notes))
+    profile = _profile(path, Table(values, (), notes))
     if notes.mistakes:
         raise ProfileError(path, notes.mistakes)
     return profile
@@ -61,7 +61,7 @@ def _syntax(text: str, said: str) -> Mistake:
     return Mistake(line, "file", "not_toml", {"detail": found[1] if found else said})
 
 
-def _profile(name: str, top: Table) -> Profile:
+def _profile(path: Path, top: Table) -> Profile:
     head = top.table("profile", needed=True)
     timing = top.table("timing")
     laid = layouts(top.table("layouts", needed=True))
@@ -69,7 +69,7 @@ def _profile(name: str, top: Table) -> Profile:
     said = messages(top, laid, shape)
     code_table = top.table("codes")
     profile = Profile(
-        name=name,
+        path=path,
         title=head.text("title", needed=True),
         provenance=head.text("provenance", needed=True),
         confidence=head.choice("confidence", Confidence) or Confidence.LOW,

@@ -154,6 +154,7 @@ def _message(row: Table, laid: Mapping[str, Layout], shape: Framing) -> Message:
         outcome=row.choice("outcome", Outcome) if "outcome" in row else None,
         more=MappingProxyType(more),
         sets=MappingProxyType(sets),
+        proves=row.choice("proves", Proves) if "proves" in row else None,
         reply=row.text("reply") or None,
     )
     if message.role in (Role.REQUEST, Role.QUERY) and Direction.CASHIER not in message.senders:

@@ -39,6 +39,8 @@ _NOT_SHOWN = frozenset(
     | {Fact.TOTAL_AMOUNT, Fact.TOTAL_COUNT}
 )
 _MOST_LINES = 200
+#: in [kinds]: every code that is not listed
+DEFAULT_KIND = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,13 @@ def transaction_of(profile: Profile, reading: Reading) -> Transaction:
         return Transaction(code=code, name=message.name, kind=message.kind, proves=proves)
     if known is not None:
         return known
+    usual = profile.kinds.get(DEFAULT_KIND)
+    amount = reading.first(Fact.AMOUNT)
+    # A code that nobody knows, with an amount, may move money: rather a payment too many than a charge missed.
+    moves = amount is not None and bool(amount_of(amount.field, amount.text))
+    kind = usual.kind if usual is not None else Kind.PURCHASE if moves else Kind.OTHER
     name = f"code {scrub(code)[:20]}" if code else message.name
-    return Transaction(code=code, name=name, kind=Kind.OTHER, proves=Proves.NOTHING)
+    return Transaction(code=code, name=name, kind=kind, proves=Proves.NOTHING)
 
 
 def outcome_of(profile: Profile, codes: CodeBook, reading: Reading, asked: Transaction | None) -> Outcome | None:
@@ -162,8 +169,7 @@ def outcome_of(profile: Profile, codes: CodeBook, reading: Reading, asked: Trans
     status = reading.first(Fact.STATUS)
     if status is not None and status.text:
         return profile.statuses.get(status.text, Outcome.UNKNOWN)
-    own = profile.kinds.get(reading.text(Fact.KIND)) or asked
-    if own is not None and own.kind is None and own.proves is not Proves.CODE:
+    if not _about_a_payment(profile, reading, asked):
         return None
     if reading.message.outcome is not None:
         return reading.message.outcome
@@ -173,6 +179,14 @@ def outcome_of(profile: Profile, codes: CodeBook, reading: Reading, asked: Trans
         return meaning.outcome if meaning is not None else profile.codes_default
     result = reading.text(Fact.RESULT)
     return profile.results.get(result, Outcome.UNKNOWN) if result else Outcome.UNKNOWN
+
+
+def _about_a_payment(profile: Profile, reading: Reading, asked: Transaction | None) -> bool:
+    """Whether its code is that of a payment, and not only that of a query."""
+    if reading.message.proves is not None:
+        return reading.message.proves is Proves.CODE
+    own = asked or profile.kinds.get(reading.text(Fact.KIND))
+    return own is None or own.kind is not None or own.proves is Proves.CODE
 
 
 def totals_of(reading: Reading) -> tuple[Total, ...]:

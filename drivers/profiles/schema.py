@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from drivers.codes import CodeMeaning
 from drivers.driver import LineDefaults
@@ -196,6 +197,7 @@ class Message:
     outcome: Outcome | None = None
     more: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # fields that say: another part follows
     sets: Mapping[str, str] = field(default_factory=dict)  # constants when the simulator or a question builds it
+    proves: Proves | None = None  # an answer that answers queries only
     reply: str | None = None  # the message with which a simulated terminal replies to this one
 
 
@@ -222,11 +224,11 @@ class Question:
     longest_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Profile:
     """A protocol."""
 
-    name: str
+    path: Path
     title: str
     provenance: str
     confidence: Confidence
@@ -248,6 +250,11 @@ class Profile:
     codes_default: Outcome
     question: Question | None
     simulated: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The protocol's name: that of the file."""
+        return self.path.stem
 
     def message(self, name: str) -> Message | None:
         """The message of that name."""
