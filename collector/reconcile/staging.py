@@ -109,6 +109,10 @@ class Staging:
             if len(bucket) > 1:
                 yield bucket
 
+    def sides(self, root: int) -> int:
+        """The sides in a group, as bits."""
+        return self.groups.sides(root)
+
     def undoing(self) -> Iterator[Entry]:
         """Voids and reversals, and what the HIS gave back."""
         query = (
