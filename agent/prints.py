@@ -16,7 +16,7 @@ from dataclasses import fields, replace
 
 from agent.doubts import counted, double_charge, doubt, doubtful, forget, settle, warning, with_payment
 from agent.events import Draft, EventType, Reason, ReceiptData, WarningKind
-from agent.evidence import Verdict, judge, mark_of, shown_mark
+from agent.evidence import Verdict, judge, mark_of, same, shown_mark
 from agent.ids import transaction_id
 from agent.payments import PRINTS_KEPT, At, Book, Payment, Print, State, Step, Terms, draft
 from drivers.observations import Alarm, Facts, Kind, Outcome, Receipt, Settlement, Slip
@@ -130,7 +130,7 @@ def beside(book: Book, receipt: Receipt, at: At, terms: Terms) -> Step:
     slip = read_here.slip if read_here else receipt.slip
     facts = _unsigned(read_here.facts if read_here else receipt.facts)
     if slip is not None and slip.kind not in (None, Kind.SETTLEMENT) and not slip.test and receipt.complete:
-        if payment is not None and not slip.reprint and _is_of(payment, facts):
+        if payment is not None and not slip.reprint and _is_of(payment, facts, at):
             book = with_payment(book, replace(payment, facts=replace(facts, extra=()).merged(payment.facts)))
         if slip.outcome not in (None, Outcome.UNKNOWN):
             book, drafts, _ = proven(book, facts, slip.outcome, "reprint" if slip.reprint else "receipt", at, terms)
@@ -153,9 +153,15 @@ def proven(
     return book, drafts, of[0].id
 
 
-def _is_of(payment: Payment, facts: Facts) -> bool:
-    """Whether the slip is this payment's: the same amount, and nothing else that differs."""
-    if facts.amount is None or facts.amount != payment.facts.amount:
+def _is_of(payment: Payment, facts: Facts, at: At) -> bool:
+    """Whether the slip is this payment's: the same amount, nothing else that differs, and not the one before again.
+
+    For a payment in doubt that is not enough: see `proven`.
+    """
+    if payment.in_doubt or facts.amount is None or facts.amount != payment.facts.amount:
+        return False
+    mark = mark_of(facts, at.wall_ns)
+    if mark is not None and payment.before is not None and same(mark, payment.before):
         return False
     cards = (payment.facts.card, facts.card)
     ends = [card.last4 for card in cards if card is not None and card.last4 is not None]
