@@ -130,7 +130,10 @@ class ZvtProbe(ZvtConversation):
         self.recognised = False
 
     def _message(self, message: Apdu) -> list[Word]:
-        self.recognised = self.recognised or message.control[0] in _OF_A_TERMINAL
+        if message.control[0] not in _OF_A_TERMINAL:  # our own command: a loop, and what it says next is ours too
+            self.done = True
+            return []
+        self.recognised = not self.done
         return super()._message(message)
 
 

@@ -10,8 +10,9 @@ import grp
 import os
 import pwd
 import stat
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -19,6 +20,7 @@ from serial.tools import list_ports
 
 from drivers.links.holders import Holder, holders
 from drivers.links.known import Likely, likely
+from drivers.links.usb_address import UsbAddress, can_be_written
 
 _HUB = "09"
 # USB classes of devices that a terminal without its serial driver shows: communication, data, vendor's own.
@@ -53,9 +55,12 @@ class Places:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One device. `stable` is the name that survives unplugging; `path` None: a USB device without a serial port."""
+    """One device. `stable` is the name that survives unplugging; `path` None: a USB device without a serial port.
 
-    kind: Literal["serial", "usb"]
+    `place` is the socket of a USB device that another one is exactly like.
+    """
+
+    kind: Literal["serial", "usb", "tcp"]
     path: str | None
     stable: str | None
     description: str
@@ -69,6 +74,7 @@ class Device:
     accessible: bool = False
     holders: tuple[Holder, ...] = ()
     likely: Likely | None = None
+    place: str | None = None
 
     @property
     def usb_id(self) -> str | None:
@@ -80,7 +86,13 @@ class Device:
         """The device as the configuration names it."""
         if self.path is not None:
             return f"serial:{self.stable or self.path}"
-        return f"usb:{self.usb_id}" + (f":{self.serial_number}" if self.serial_number else "")
+        return str(UsbAddress(self.vid or 0, self.pid or 0, self._told_apart, self.place))
+
+    @property
+    def _told_apart(self) -> str | None:
+        """The serial number, where it helps and can be written."""
+        number = self.serial_number
+        return number if number and self.place is None and can_be_written(number) else None
 
 
 def devices(ports: Iterable[PortEntry] | None = None, places: Places = Places()) -> list[Device]:
@@ -173,6 +185,8 @@ def _without_tty(places: Places) -> list[Device]:
         guess = likely(vendor, product)
         if guess is None and not _may_be_terminal(folder):
             continue
+        node = _node(folder, places)
+        access = _access(node)
         found.append(
             Device(
                 kind="usb",
@@ -183,10 +197,22 @@ def _without_tty(places: Places) -> list[Device]:
                 pid=product,
                 serial_number=_string(_line(folder / "serial")),
                 manufacturer=_string(_line(folder / "manufacturer")),
+                owner=access[0],
+                group=access[1],
+                mode=access[2],
+                accessible=os.access(node, os.R_OK | os.W_OK),
                 likely=guess,
+                place=folder.name,
             )
         )
-    return found
+    alike = Counter((device.usb_id, device.serial_number) for device in found)
+    return [d if alike[d.usb_id, d.serial_number] > 1 else replace(d, place=None) for d in found]
+
+
+def _node(folder: Path, places: Places) -> str:
+    """The file that programs open to use the device itself."""
+    numbers = (_line(folder / "busnum") or "", _line(folder / "devnum") or "")
+    return str(places.dev / "bus/usb" / "/".join(number.zfill(3) for number in numbers))
 
 
 def _has_tty(folder: Path) -> bool:

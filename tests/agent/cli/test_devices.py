@@ -56,22 +56,23 @@ def test_the_table_says_what_who_may_and_who_has() -> None:
     assert "ModemManager (77)" in lines[2]
     assert lines[3].startswith("usb:11ca:0220")
     assert any("60-tillwatch.rules" in line and "dialout" in line for line in lines)
+    assert any("serial (CDC) mode" in line for line in lines)
 
 
 def test_a_block_can_be_pasted_and_loads(tmp_path: Path) -> None:
     text = "\n".join(block(device, place, ("concert",), EN) for place, device in enumerate((TERMINAL, CABLE, BARE), 1))
     path = tmp_path / "agent.toml"
     path.write_text(text)
-    first, second = load(path, {}).terminals
+    first, second, third = load(path, {}).terminals
     assert (first.name, first.protocol, first.device.text) == ("pos1", "concert", f"serial:{TERMINAL.stable}")
     assert (second.name, second.device.text) == ("pos2", "serial:/dev/ttyUSB0")
-    assert "serial (CDC) mode" in text
+    assert (third.name, third.protocol, third.device.text) == ("pos3", "auto", "usb:11ca:0220")
 
 
 def test_a_guess_is_called_likely_and_no_guess_is_left_to_people() -> None:
     assert "# likely; known: concert, zvt" in block(TERMINAL, 1, PROTOCOLS, EN)
-    assert "# change: what the terminal is set to" in block(CABLE, 1, PROTOCOLS, EN)
-    assert 'protocol = "zvt"  # change' in block(TERMINAL, 1, ("zvt",), EN)  # its driver is not installed
+    assert 'protocol = "auto"  # listens until it is clear' in block(CABLE, 1, PROTOCOLS, EN)
+    assert 'protocol = "auto"' in block(TERMINAL, 1, ("zvt",), EN)  # its driver is not installed
 
 
 def test_a_strange_path_stays_one_toml_text() -> None:
