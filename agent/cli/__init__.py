@@ -35,7 +35,9 @@ VERBS: dict[str, str] = {
     "record": "agent.cli.record",
     "replay": "agent.cli.replay",
     "decode": "agent.cli.decode",
+    "check-profile": "agent.cli.check_profile",
     "demo": "agent.cli.demo",
+    "collector": "collector.cli",
 }
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from agent.config import Mqtt
 from agent.log import logger
 from agent.publish import ConnectionFailed
+from collector.cases import intake
 from collector.hub import Change, Hub
 from collector.ingest.connection import Connection, Message
 from collector.ingest.envelope import parse
@@ -59,7 +60,7 @@ class Ingest:
         self._settings = settings
         self._hub = hub
         self._client_id = client_id
-        self._writer = Writer(ledger)
+        self._writer = Writer(ledger, intake.take)
         self._log = logger(part="ingest")
         self._stopping = threading.Event()
         self._arrived = threading.Event()

@@ -1,0 +1,170 @@
+"""The collector's composition root: builds ledger, hub, ingest, duties and web, joins them, ends them cleanly.
+
+The web runs in the main thread; ingest and each duty have their own. A stop (SIGTERM, Ctrl-C) first ends the ingest,
+with its batch stored and acknowledged, then the duties, then the pages.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Sequence
+from types import FrameType
+
+import uvicorn
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from agent import __version__
+from agent.log import logger
+from agent.notify import notify
+from collector.access.access import Access
+from collector.access.people import CONSOLE
+from collector.access.roles import Role
+from collector.config import Config, Database
+from collector.duty import Duty
+from collector.errors import CollectorUsageError, ServiceError
+from collector.housekeeping import Housekeeping
+from collector.hub import Hub
+from collector.ingest.ingest import Ingest
+from collector.ledger import Ledger
+from collector.relay import Relay
+from collector.web.app import create_app
+from collector.web.pages import ROUTERS, error_page
+from collector.web.settings import WebSettings
+
+_GRACE_S = 3  # for pages that are being sent when the collector ends; live ones never end by themselves
+
+
+class Daemon:
+    """One collector, from start to stop. Raises TillwatchError from `run` when it can't start."""
+
+    def __init__(self, config: Config, guest: Role | None = None) -> None:
+        self._config = config
+        self._guest = guest
+        self._log = logger(part="collector")
+
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT."""
+        config = self._config
+        door = _bind(*config.web.listen)
+        try:
+            ledger = Ledger.open(database_url(config.database))
+        except BaseException:
+            door.close()
+            raise
+        hub = Hub()
+        ingest = Ingest(ledger, config.mqtt, hub, config.client_id) if config.mqtt else None
+        duties = self._duties(ledger, hub)
+        server = self._server(ledger, hub, ingest)
+        self._offer_first_admin(ledger, door)
+        _ignore_second_delivery()
+        try:
+            if ingest:
+                ingest.start()
+            for duty in duties:
+                duty.start()
+            notify("READY=1")
+            self._log.info("collector.ready", url=_address(door), database=ledger.where, version=__version__)
+            server.run(sockets=[door])
+        finally:
+            notify("STOPPING=1")
+            if ingest:
+                ingest.stop()
+            for duty in duties:
+                duty.stop()
+            ledger.close()
+            door.close()
+        return 0
+
+    def _duties(self, ledger: Ledger, hub: Hub) -> Sequence[Duty]:
+        duties: list[Duty] = [Housekeeping(ledger, self._config.retention)]
+        if ledger.is_postgresql:
+            duties.append(Relay(ledger, hub))
+        return duties
+
+    def _server(self, ledger: Ledger, hub: Hub, ingest: Ingest | None) -> uvicorn.Server:
+        app = create_app(ledger, web_settings(self._config, self._guest), hub, pages=ROUTERS, error_page=error_page)
+        app.state.ingest_health = ingest.health if ingest else None
+        return uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_S,
+            )
+        )
+
+    def _offer_first_admin(self, ledger: Ledger, door: socket.socket) -> None:
+        """Until there is an administrator, the console shows how to become the first one."""
+        if self._guest is not None:
+            return
+        access = Access(ledger, ledger.clock)
+        secret = access.first_admin_secret(CONSOLE)
+        if secret is not None:
+            base = self._config.web.public_url or _address(door)
+            self._log.warning(
+                "collector.no_administrator",
+                url=f"{base}/first/{secret}",
+                minutes=access.lifetimes.first_admin_s // 60,
+            )
+
+
+def database_url(database: Database) -> str:
+    """The address with the password of its file. Raises CollectorUsageError for an address that is none."""
+    if database.password_file is None:
+        return database.url
+    try:
+        url = make_url(database.url)
+    except ArgumentError:
+        raise CollectorUsageError("ledger.bad_url") from None
+    password = database.password_file.read_text(encoding="utf-8").strip()
+    return url.set(password=password).render_as_string(hide_password=False)
+
+
+def web_settings(config: Config, guest: Role | None) -> WebSettings:
+    """What the web side needs of the configuration."""
+    web = config.web
+    return WebSettings(
+        hospital=web.hospital,
+        contact=web.contact,
+        language=web.language,
+        timezone=web.timezone,
+        public_url=web.public_url,
+        guest=guest,
+        stale_s=web.stale_s,
+        metrics_open=web.metrics_open,
+    )
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """The socket that listens, before anything else is touched."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        door = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ServiceError("collector.no_listen", place=f"{host}:{port}", reason=error.strerror or error) from error
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(address)
+    except OSError as error:
+        door.close()
+        raise ServiceError("collector.no_listen", place=f"{host}:{port}", reason=error.strerror or error) from error
+    return door
+
+
+def _address(door: socket.socket) -> str:
+    host, port = door.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _ignore_second_delivery() -> None:
+    """uvicorn ends by SIGTERM and SIGINT, and raises them again afterwards: then we are ending already."""
+
+    def ending(_number: int, _frame: FrameType | None) -> None:
+        return
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ending)
