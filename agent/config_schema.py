@@ -85,6 +85,10 @@ def is_protocol(name: str) -> bool:
         registry.get(name)
     except KeyError:
         return False
+    except ValueError as error:
+        from agent.profiles import refused  # only where a profile has mistakes
+
+        raise refused(error) from error
     return True
 
 

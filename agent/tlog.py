@@ -213,6 +213,7 @@ class Writer:
         self._stream = stream
         self._masker = driver.masker(header.framing)
         self._gap_s = driver.byte_gap_s
+        self._silence_ends = driver.silence_ends
         self._heard: dict[Direction, float] = {}
         self._at = 0.0
         self.frames = 0  # lines with bytes of frames
@@ -222,6 +223,8 @@ class Writer:
         """`direction` sent these bytes, `at` seconds after the beginning."""
         if at - self._heard.get(direction, at) > self._gap_s:
             self._put(at, direction, self._masker.silence(direction))
+        if self._silence_ends:  # without a framing, a side has said all when the other one speaks
+            self._put(at, direction.opposite, self._masker.silence(direction.opposite))
         self._heard[direction] = at
         self._put(at, direction, self._masker.feed(direction, data))
 

@@ -17,8 +17,9 @@ from agent.cli.protocols import driver_named, framing_named
 from agent.errors import UsageError
 from agent.money import show_amount
 from agent.playback import Seen, observe
+from agent.profiles import profile_named
 from agent.texts import Texts, language_of_environment
-from drivers import codes, registry
+from drivers import codes
 from drivers.driver import Driver, Framing
 from drivers.observations import Answer, Checksum, Direction, Noise, Observation, as_dict
 
@@ -34,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     say = Texts(language_of_environment()).say
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE.tlog", help=say("decode.help_file"))
     parser.add_argument("--protocol", metavar="NAME", help=say("decode.help_protocol"))
+    parser.add_argument("--profile", metavar="FILE|NAME", help=say("profile.help_profile"))
     parser.add_argument(
         "--direction",
         choices=[str(d) for d in Direction],
@@ -47,6 +49,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what the bytes mean; 1 when they mean nothing at all."""
+    if args.profile and args.hex and not args.file:
+        from agent.cli.decode_profile import decode_by  # only where it is asked for
+
+        pieces = [_bytes(text) for text in args.hex]
+        return decode_by(profile_named(args.profile), Direction(args.direction), pieces, as_json=args.json)
     understood = False
     texts = Texts(language_of_environment())
     driver, observed = _seen(args)
@@ -55,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             print(line_for_program(seen.observation))
         else:
             print(lines_for_people(seen, timed=bool(args.file)))
-            for line in _meaning(driver, seen.observation, texts):
+            for line in meaning_lines(driver, seen.observation, texts):
                 print(f"{'':>12}= {line}")
         understood = understood or not isinstance(seen.observation, Noise)
     return 0 if understood else 1
@@ -78,12 +85,13 @@ def lines_for_people(seen: Seen, timed: bool) -> str:
     return "\n".join([_printable(head), *(f"{'':>12}| {_printable(text)}" for text in observation.text)])
 
 
-def _meaning(driver: Driver, observation: Observation, texts: Texts) -> Iterator[str]:
+def meaning_lines(driver: Driver, observation: Observation, texts: Texts) -> Iterator[str]:
     """What an answer's code means, and what cashier and technician should do."""
     if not isinstance(observation, Answer):
         return
     code, language = observation.facts.response_code, texts.language
-    book = codes.book(f"{driver.codes}_reversal") if observation.reverses else registry.code_book(driver.name)
+    own = codes.book(driver.codes or driver.name, driver.own_codes, driver.name)
+    book = codes.book(f"{driver.codes}_reversal") if observation.reverses else own
     if meaning := book.meaning(code):
         yield f"{code}: {meaning.text[language]}"
         if advice := meaning.advice.get(language):
@@ -122,7 +130,7 @@ def _seen(args: argparse.Namespace) -> tuple[Driver, Iterator[Seen]]:
         raise UsageError("decode.one_input")
     if args.file:
         log = tlog.read(args.file)
-        driver = driver_named(args.protocol or log.header.protocol)
+        driver = _driver(args, log.header.protocol)
         return driver, observe(log.records, driver, framing_named(driver, args.framing or log.header.framing))
     if not args.protocol:
         raise UsageError("decode.no_protocol")
@@ -130,6 +138,14 @@ def _seen(args: argparse.Namespace) -> tuple[Driver, Iterator[Seen]]:
     direction = Direction(args.direction)
     sent = [tlog.Sent(0.0, direction, _bytes(text)) for text in args.hex]
     return driver, observe(sent, driver, framing_named(driver, args.framing or Framing.AUTO))
+
+
+def _driver(args: argparse.Namespace, named: str) -> Driver:
+    if not args.profile:
+        return driver_named(args.protocol or named)
+    from drivers.profiles.driver import driver_of
+
+    return driver_of(profile_named(args.profile))
 
 
 def _bytes(text: str) -> bytes:

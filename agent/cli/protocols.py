@@ -6,14 +6,18 @@ import difflib
 from collections.abc import Iterable
 
 from agent.errors import UsageError
+from agent.profiles import refused
 from drivers import registry
 from drivers.driver import Driver, Framing
+from drivers.profiles.errors import ProfileError
 
 
 def driver_named(name: str) -> Driver:
     """The driver of a protocol. Raises UsageError that names the nearest one."""
     try:
         return registry.get(name)
+    except ProfileError as error:
+        raise refused(error) from error
     except KeyError:
         known = registry.names()
         raise UsageError(

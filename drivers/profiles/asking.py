@@ -79,10 +79,10 @@ def _acknowledgement(profile: Profile) -> Message | None:
 
 def harmless(profile: Profile, codes: CodeBook, data: bytes) -> bool:
     """Whether a terminal that reads these bytes as the profile does moves no money: a query, without an amount."""
-    seen = ProfileDecoder(profile, codes).feed(Direction.CASHIER, data)
-    return all(isinstance(each, Request) and each.kind is None and not each.facts.amount for each in seen) and bool(
-        seen
-    )
+    decoder = ProfileDecoder(profile, codes)
+    seen = decoder.feed(Direction.CASHIER, data) + decoder.finish()
+    quiet = [isinstance(each, Request) and each.kind is None and not each.facts.amount for each in seen]
+    return bool(quiet) and all(quiet)
 
 
 class ProfileConversation:

@@ -99,7 +99,7 @@ def _rows(shape: Shape, frame: Frame, reading: Reading | None, shown: bytes) -> 
         if part.kind is PartKind.CHECK:
             right = shape.check_fits(number, frame.raw, size)
             said = "ok" if right else f"wrong, {shape.check_of(number, frame.raw, size).hex().upper()} would be right"
-        yield Row(at, shown[at : at + part.size], part.name, said)
+        yield Row(at, frame.raw[at : at + part.size], part.name, said)
     for value in reading.values if reading is not None else ():
         yield _row(frame, value, shown)
 
