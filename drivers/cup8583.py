@@ -25,13 +25,11 @@ from drivers.cup8583_masking import Iso8583Masker
 from drivers.cup8583_messages import observations
 from drivers.driver import Decoder, Driver, Framing, LineDefaults, Maturity, SimulatedTerminal, Simulation
 from drivers.framing_length import Byte, Control, LengthFramer, Stray, Token
-from drivers.iso8583 import read
+from drivers.iso8583 import read, whole
 from drivers.masking import Masker
 from drivers.observations import Ack, Acked, Checksum, Direction, Noise, Observation, Progress
 
 _CHECKS = {True: Checksum.OK, False: Checksum.BAD, None: Checksum.NONE}
-#: a message that stops making sense behind this field has said what became of the payment
-_ENOUGH = 42
 
 
 class Cup8583Decoder:
@@ -78,7 +76,7 @@ def _observe(direction: Direction, token: Token) -> list[Observation]:
         return [Noise(direction=direction, checksum=checksum, length=length, reason="bad LRC")]
     begin, end = token.message
     message = read(token.data[:end], begin)
-    if message is None or (message.stopped and message.stopped.field <= _ENOUGH):
+    if message is None or not whole(message, end):
         return [Noise(direction=direction, checksum=checksum, length=length, reason="unknown layout")]
     return observations(message, direction, checksum)
 

@@ -9,6 +9,7 @@ Rules:
 - No length is believed before a message's opening stands behind it: TPDU 60, application class, a known type. So noise
   is passed over byte by byte, and a wrong length never swallows a good frame.
 - A whole opening inside a frame means that the frame before was cut there: it becomes Stray, the new one begins.
+- A frame without a check is one only if its message fills it.
 - A serial frame ends with 03 where its length says, or it is none. A wrong LRC gives a Frame that is not ok.
 - Where several wrappings are still possible, more bytes are waited for; the tokens depend on the bytes only.
 
@@ -25,7 +26,7 @@ from functools import reduce
 from operator import xor
 from typing import Literal
 
-from drivers.iso8583 import OPENING, OPENS, read
+from drivers.iso8583 import OPENING, OPENS, read, whole
 
 STX = 0x02
 ETX = 0x03
@@ -189,7 +190,7 @@ class LengthFramer:
         if not found.lead:
             return self._bare_message(place)
         end = begin + found.size + found.tail
-        cut = _ANY_OPENING.search(self._held, begin + OPENING, min(end, len(self._held)))
+        cut = _ANY_OPENING.search(self._held, begin + 1, min(end, len(self._held)))
         if cut and cut.end() + OPENING <= min(end, len(self._held)):
             self._stray(cut.start() - place, "frame cut short")
             return cut.start()
@@ -197,9 +198,12 @@ class LengthFramer:
             return None
         data = bytes(self._held[place:end])
         if found.tail and data[-2] != ETX:
-            # Not where its length says. What is behind its opening may still hold a frame.
-            self._stray(found.lead + OPENING, "no end where the length says")
-            return begin + OPENING
+            # The 02 may be the end of what was cut before a binary length: what is behind it is looked at anew.
+            self._stray(1, "no end where the length says")
+            return place + 1
+        if not found.tail and not _makes_sense(data, found.lead):
+            self._stray(1, "not a message")
+            return place + 1
         self._report_skipped()
         ok = lrc(data[1:-1]) == data[-1] if found.tail else None
         self._tokens.append(Frame(data, (found.lead, found.lead + found.size), ok))
@@ -211,14 +215,14 @@ class LengthFramer:
         message = read(held)
         short = message is not None and message.stopped is not None and message.stopped.short
         read_to = len(held) if message is None or short else message.end
-        if cut := OPENS.search(held, OPENING, read_to):
+        if cut := OPENS.search(held, 1, read_to):
             self._stray(cut.start(), "frame cut short")
             return place + cut.start()
         if short and len(held) < LONGEST:
             return None
         if message is None or message.stopped:
-            self._stray(OPENING, "not a message")
-            return place + OPENING
+            self._stray(1, "not a message")
+            return place + 1
         self._report_skipped()
         self._tokens.append(Frame(held[: message.end], (0, message.end), None))
         return place + message.end
@@ -241,6 +245,12 @@ class LengthFramer:
     def _taken(self) -> list[Token]:
         tokens, self._tokens = self._tokens, []
         return tokens
+
+
+def _makes_sense(data: bytes, lead: int) -> bool:
+    """Whether what has no check of its own is a message: bytes that were lost in it would have moved its fields."""
+    message = read(data, lead)
+    return message is not None and whole(message, len(data))
 
 
 def _opens(data: bytes) -> bool | None:

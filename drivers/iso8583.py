@@ -117,6 +117,17 @@ class Message:
     stopped: Stopped | None = None
 
 
+#: a message that stops making sense behind this field has said what became of the payment
+_ENOUGH = 42
+
+
+def whole(message: Message, end: int) -> bool:
+    """Whether it fills its frame up to `end`; where it stops making sense, whether it has said enough before."""
+    if message.stopped is None:
+        return message.end == end
+    return not message.stopped.short and message.stopped.field > _ENOUGH
+
+
 def read(data: bytes, start: int = 0) -> Message | None:
     """The message that begins at `start`; None where none does, or too little is there to tell."""
     if not OPENS.match(data, start):
@@ -192,9 +203,10 @@ def _value(number: int, mti: str, raw: bytes, count: int) -> str | None:
         return digits if kept(number, mti) else ""
     if not kept(number, mti):
         return ""
+    if number in _NUMBERS:
+        return raw.decode("ascii").strip() if raw.isascii() and raw.decode("ascii").isprintable() else None
     text = raw.decode("gb18030", "replace")
-    text = "".join(char if char.isprintable() else " " for char in text).strip()
-    return text if number in _NUMBERS else scrub(text)
+    return scrub("".join(char if char.isprintable() else " " for char in text)).strip()
 
 
 def kept(number: int, mti: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from drivers import registry
 from drivers.framing_lrc import frame
 
 REQUEST = frame(b"0700001234110978          A010B010").hex()
@@ -69,12 +70,37 @@ def test_bytes_that_mean_nothing_are_noise_and_exit_1(capsys: pytest.CaptureFixt
 
 def test_for_people_a_line_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["decode", "--protocol", "concert", "--hex", ANSWER, "04"]) == 0
-    answer, end = capsys.readouterr().out.splitlines()
+    answer, *meaning, end = capsys.readouterr().out.splitlines()
     assert answer.startswith("terminal <  answer")
+    assert [line.strip() for line in meaning] == ["= 0: Approved", "= For a technician: Nothing to do."]
     assert '"accepted"' in answer
     assert "amount=12.34 EUR" in answer
     assert "card=497554******4970 (Visa)" in answer
     assert '"end of transmission"' in end
+
+
+def test_what_a_code_means_and_what_to_do_stands_below_an_answer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILLWATCH_AGENT__LANGUAGE", "zh-CN")
+    cases = json.loads((Path(__file__).parents[2] / "data" / "cn_frames.json").read_text(encoding="utf-8"))["cases"]
+    unsure = next(case["hex"] for case in cases if case["id"] == "cup-sale-98-resp")
+    assert main(["decode", "--protocol", "cup8583", "--hex", unsure]) == 0
+    shown = capsys.readouterr().out
+    assert "= 98: 交换中心收不到发卡方应答" in shown
+    assert "请勿再次刷卡" in shown
+    assert "给技术人员: 转接方等待发卡方超时" in shown
+
+
+def test_a_broken_table_of_the_site_is_one_line_with_its_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "concert.toml").write_text('[0]\nclass = "aproved"\n', encoding="utf-8")
+    monkeypatch.setenv("TILLWATCH_CODES", str(tmp_path))
+    monkeypatch.setattr(registry, "_BOOKS", {})
+    assert main(["decode", "--protocol", "concert", "--hex", ANSWER]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"tillwatch: {tmp_path}/concert.toml:2: code 0 has the class 'aproved'")
 
 
 def test_what_a_terminal_sends_does_not_steer_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
