@@ -41,7 +41,7 @@ class Terms:
     as_of_us: int
     zone: ZoneInfo
     covered: Mapping[str, frozenset[str]]
-    cuts: Mapping[Side, Cut] = field(default_factory=dict)
+    cuts: Mapping[Side, tuple[Cut, ...]] = field(default_factory=dict)  # one for each file of the side
     weekends: bool = False  # whether files of acquirers also come on Saturdays and Sundays
 
     def expects(self, side: Side, sample: Entry, group_day: str) -> tuple[Expect, int | None]:
@@ -60,12 +60,14 @@ class Terms:
 
     def _days(self, side: Side, sample: Entry) -> list[str]:
         """The days whose file may hold the row, the likeliest first."""
-        cut = self.cuts.get(side, Cut(self.zone))
         if sample.time_us is None:
             return [sample.day]
-        shifted = datetime.fromtimestamp(sample.time_us / 1e6, cut.zone).replace(tzinfo=None) - cut.start
-        main = shifted.date()
-        days = [main, *sorted({(shifted - cut.tolerance).date(), (shifted + cut.tolerance).date()} - {main})]
+        days: list[date] = []
+        for cut in self._cuts(side):
+            shifted = datetime.fromtimestamp(sample.time_us / 1e6, cut.zone).replace(tzinfo=None) - cut.start
+            days += [shifted.date(), (shifted - cut.tolerance).date(), (shifted + cut.tolerance).date()]
+        main = days[0]
+        days = [main, *sorted(set(days) - {main})]
         if sample.kind.takes_back and side is Side.ACQUIRER:
             last = main
             for _ in range(REFUND_WORKING_DAYS):
@@ -75,12 +77,14 @@ class Terms:
             ]
         return [day.isoformat() for day in days]
 
+    def _cuts(self, side: Side) -> tuple[Cut, ...]:
+        return self.cuts.get(side, (Cut(self.zone),))
+
     def _arrives(self, side: Side, day: str) -> int:
         after = date.fromisoformat(day) + timedelta(days=1)
         if side is Side.ACQUIRER and not self.weekends:
             after = _working(after)
-        zone = self.cuts[side].zone if side in self.cuts else self.zone
-        return int(datetime.combine(after, ARRIVAL, zone).astimezone(UTC).timestamp()) * 1_000_000
+        return int(datetime.combine(after, ARRIVAL, self._cuts(side)[0].zone).astimezone(UTC).timestamp()) * 1_000_000
 
 
 def _working(day: date) -> date:

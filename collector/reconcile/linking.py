@@ -76,6 +76,7 @@ def same_order(bucket: Sequence[Item], groups: Groups) -> None:
     by_root = {groups.root(item.number): item for item in bucket}
     unbooked = [item for item in by_root.values() if not groups.sides(item.number) & Held.HIS]
     charges = [item for item in unbooked if _may_be_charge(item, groups)]
+    declined = [item for item in unbooked if not _may_be_charge(item, groups)]
     bookings = [item for item in by_root.values() if groups.sides(item.number) == Held.HIS]
     _join_charges(charges, groups)
     for booking in bookings:
@@ -87,6 +88,9 @@ def same_order(bucket: Sequence[Item], groups: Groups) -> None:
         elif free and (len(free) == 1 or sum(item.amount for item in free.values()) == booking.amount):
             for item in free.values():
                 groups.join(item.number, booking.number, Key.ORDER)
+        elif not free and declined:
+            # Booked though the terminal declined it: the last attempt is the one that was booked.
+            groups.join(max(declined, key=_time).number, booking.number, Key.ORDER)
 
 
 def _join_charges(charges: Sequence[Item], groups: Groups) -> None:

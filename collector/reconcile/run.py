@@ -90,8 +90,9 @@ def run_day(ledger: Ledger, request: Request, progress: Progress | None = None) 
     with ledger.read() as connection:
         earlier = reconcile.day(connection, request.day)
     sources = _all_sources(request.files, earlier)
-    by_side = {source.format.side: source for source in sources}
-    zone = request.zone or next(iter(sources)).format.zone
+    by_side = {side: tuple(one for one in sources if one.format.side is side) for side in Side}
+    by_side = {side: those for side, those in by_side.items() if those}
+    zone = request.zone or sources[0].format.zone
     with Staging() as staging:
         bad: list[BadRow] = []
         with ledger.read() as connection:
@@ -137,14 +138,13 @@ def _unsettled(connection: Connection, day: str) -> list[Difference]:
 
 
 def _all_sources(given: tuple[Source, ...], earlier: reconcile.Day | None) -> list[Source]:
-    """The files named now, and those that earlier runs of the day have read."""
-    sides = [source.format.side for source in given]
-    for side in sides:
-        if sides.count(side) > 1:
-            raise FileError("reconcile.file_side_twice", where=given[0].path, side=side)
+    """The files named now, and those that earlier runs of the day have read; a file takes the place of one alike."""
+    formats_given = {source.format.name for source in given}
+    if len(formats_given) < len(given):
+        raise FileError("reconcile.file_format_twice", where=given[-1].path, format=given[-1].format.name)
     sources = list(given)
     for file in earlier.run.files if earlier else ():
-        if Side(file.side) not in sides:
+        if file.format not in formats_given:
             sources.append(_again(file))
     if not sources:
         raise FileError("reconcile.no_file")
@@ -174,7 +174,7 @@ class _Desk:
     """What the ledger brings to a run: differences in play, rows carried from other days, the journal."""
 
     def __init__(
-        self, connection: Connection, request: Request, by_side: Mapping[Side, Source], zone: ZoneInfo
+        self, connection: Connection, request: Request, by_side: Mapping[Side, tuple[Source, ...]], zone: ZoneInfo
     ) -> None:
         day = request.day
         self._connection = connection
@@ -188,8 +188,8 @@ class _Desk:
             zone=zone,
             covered={**covered, day: covered.get(day, frozenset()) | by_side.keys()},
             cuts={
-                side: Cut(source.format.zone, source.format.cutover, source.format.tolerance)
-                for side, source in by_side.items()
+                side: tuple(Cut(one.format.zone, one.format.cutover, one.format.tolerance) for one in those)
+                for side, those in by_side.items()
             },
             weekends=request.weekends,
         )
@@ -198,7 +198,7 @@ class _Desk:
         self.known = Known(self._evidence)
         self._sides = by_side
         terminals: dict[str, str] = {}
-        for source in by_side.values():
+        for source in (one for those in by_side.values() for one in those):
             terminals |= source.format.terminals
         # No day begins within a quarter of an hour anywhere: its name is computed once, not for each payment.
         quarter = cache(lambda number: day_of(number * _QUARTER_US, zone))
@@ -269,7 +269,7 @@ def _stage_file(
     return read
 
 
-def _keep(connection: Connection, request: Request, by_side: Mapping[Side, Source], found: Found) -> None:
+def _keep(connection: Connection, request: Request, by_side: Mapping[Side, tuple[Source, ...]], found: Found) -> None:
     """Rows of the day's files that other days' runs may need: without all counterparts, or with one of another day."""
     for side in by_side:
         rows = {
@@ -295,6 +295,10 @@ def _mark(connection: Connection, request: Request, zone: ZoneInfo, found: Found
     reconcile_payments.mark(connection, categories_of(found.verdicts, request.day), at_us)
 
 
+def _sides(read: list[FileRead]) -> list[str]:
+    return sorted({file.side for file in read})
+
+
 def _values(request: Request, zone: ZoneInfo, started_us: int, found: Found, read: list[FileRead]) -> dict[str, object]:
     return {
         "day": request.day,
@@ -307,7 +311,9 @@ def _values(request: Request, zone: ZoneInfo, started_us: int, found: Found, rea
         "counts": dict(sorted(found.counts.items())),
         "amounts": dict(sorted(found.amounts.items())),
         "files": [{name: getattr(file, name) for name in FileRead.__slots__} for file in read],
-        "sides": {file.side: file.rows - file.other_days for file in read},
+        "sides": {
+            side: sum(file.rows - file.other_days for file in read if file.side == side) for side in _sides(read)
+        },
         "settled": 0,
         "proved": 0,
     }
