@@ -1,4 +1,7 @@
-"""`python -m agent.bridge FD`: the bridge process. Its settings come as JSON on the descriptor FD."""
+"""`python -m agent.bridge FD [KEPT]`: the bridge process. Its settings come as JSON on the descriptor FD.
+
+KEPT is what the process left that has become this one (handover.py).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import time
 
 from agent import __version__
 from agent.bridge import wire
+from agent.bridge.handover import Berth, Berths, digest, received
 from agent.bridge.hotplug import watch_plugs
 from agent.bridge.line import Line
 from agent.bridge.log import Log, complain
@@ -20,31 +24,37 @@ from agent.bridge.loop import IN, Loop
 from agent.bridge.opener import Opener
 from agent.bridge.ring import Ring
 from agent.bridge.server import Server
+from agent.bridge.successor import Successor
+from agent.notify import Watchdog, notify
 from drivers.links.base import LinkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _UNREACHABLE = 3
+_STORE = "TILLWATCH_FD_STORE"  # set by the unit, with FileDescriptorStoreMax
 
 
-def main(descriptor: int) -> int:
-    """Run until SIGTERM, SIGINT or `stop`; returns the exit code."""
+def main(descriptor: int, kept: int | None = None) -> int:
+    """Run until SIGTERM, SIGINT or `stop`; returns the exit code. `kept`: what the process before has left."""
     with open(descriptor, encoding="utf-8") as file:
         settings = json.load(file)
     log = Log(settings["log_level"], settings["log_format"])
+    store = "NOTIFY_SOCKET" in os.environ and os.environ.get(_STORE) == "1"
+    berths = Berths(received(kept), store)
     try:
         os.makedirs(settings["run_dir"], mode=0o750, exist_ok=True)
-        lock = _lock(settings["run_dir"])
+        locked = _lock(settings["run_dir"], berths.berth("lock"))
     except OSError as error:
         complain(f"run_dir {settings['run_dir']}: {error.strerror}. Create it and give it to the bridge's user.")
         return _UNREACHABLE
-    if lock is None:
+    if not locked:
         complain(f"another bridge runs in {settings['run_dir']}. Stop it, or give this one its own run_dir.")
         return _UNREACHABLE
     try:
-        return _serve(settings, log)
+        return _serve(settings, log, berths)
     except LinkError as error:
         complain(f"{error.detail}. Mend it and start again.")
         return _UNREACHABLE
@@ -53,10 +63,10 @@ def main(descriptor: int) -> int:
         return _UNREACHABLE
 
 
-def _serve(settings: dict[str, Any], log: Log) -> int:
+def _serve(settings: dict[str, Any], log: Log, berths: Berths) -> int:
     loop = Loop()
     loop.on_defect = lambda error: log.say("error", "bridge.defect", type=type(error).__name__, at=_place(error))
-    ring = Ring(settings["ring_bytes"])
+    ring = _ring(settings, berths.berth("ring"))
     opener = Opener(loop)
     lines: dict[str, Line] = {}
 
@@ -65,22 +75,56 @@ def _serve(settings: dict[str, Any], log: Log) -> int:
 
     try:
         for index, line in enumerate(settings["lines"]):
-            lines[line["name"]] = Line(loop, opener, ring, log, index, line)
+            lines[line["name"]] = Line(loop, opener, ring, log, berths, index, line)
         watch_plugs(loop, lines, log)
-        about = _about(settings)
-        server = Server(loop, ring, lines, log, os.path.join(settings["run_dir"], wire.SOCKET_NAME), about, stop)
-        _catch_signals(loop, stop)
+        about = _about(settings, ring.identity)
+        path = os.path.join(settings["run_dir"], wire.SOCKET_NAME)
+        server = Server(loop, ring, lines, log, path, about, stop, berths.berth("socket"))
+        successor = Successor(loop, lines, berths, settings, log)
+        _catch_signals(loop, stop, successor.prepare)
+        for name in berths.all_taken():
+            log.say("info", "bridge.not_taken_over", descriptor=name)
+        _begin_watchdog(loop)
         gc.collect()
         gc.freeze()  # what lives now lives for ever; collections stay short
-        _notify("READY=1")
+        notify("READY=1")
         log.say("info", "bridge.ready", pid=os.getpid(), lines=",".join(lines), child=settings["child"])
         loop.run()
+        if berths.stored:  # whoever is started next finds the lines open; a stop for good closes them with the store
+            berths.deposit_state()
+            lines = {}
         server.close()
     finally:
         for opened in lines.values():
             opened.close()
     log.say("info", "bridge.stopped")
     return 0
+
+
+def _ring(settings: dict[str, Any], berth: Berth) -> Ring:
+    """The ring of the process before, when it holds the same lines; else a new one."""
+    lines = digest([line["name"] for line in settings["lines"]])
+    kept = berth.take()
+    if kept is not None and not Ring.fits(kept, settings["ring_bytes"], lines):
+        os.close(kept)
+        kept = None
+    ring = Ring(settings["ring_bytes"], lines, kept)
+    berth.put(ring.descriptor)
+    return ring
+
+
+def _begin_watchdog(loop: Loop) -> None:
+    """systemd hears from the loop itself: when bytes are not passed on any more, it starts us again."""
+    watchdog = Watchdog()
+    every_s = watchdog.every_s
+    if every_s is None:
+        return
+
+    def bark() -> None:
+        watchdog.alive()
+        loop.later(every_s, bark)
+
+    bark()
 
 
 def _place(error: Exception) -> str:
@@ -91,14 +135,14 @@ def _place(error: Exception) -> str:
     return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "?"
 
 
-def _about(settings: dict[str, Any]) -> dict[str, Any]:
+def _about(settings: dict[str, Any], ring: str) -> dict[str, Any]:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot_id = file.read().strip()
     return {
         "version": __version__,
         "pid": os.getpid(),
         "since": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "ring": os.urandom(8).hex(),
+        "ring": ring,
         "boot_id": boot_id,
         "child": settings["child"],
         "digest": settings["digest"],
@@ -106,24 +150,28 @@ def _about(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _lock(run_dir: str) -> int | None:
+def _lock(run_dir: str, berth: Berth) -> bool:
     """The right to be the bridge of this folder; the kernel takes it back when the process ends, however it does."""
-    descriptor = os.open(os.path.join(run_dir, "bridge.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    descriptor = berth.take()
+    if descriptor is None:
+        descriptor = os.open(os.path.join(run_dir, "bridge.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+    berth.put(descriptor, lasting=False)
+    return True
 
 
-def _catch_signals(loop: Loop, stop: Any) -> None:
+def _catch_signals(loop: Loop, stop: Callable[[], None], hand_over: Callable[[], None]) -> None:
     ours, wake = socket.socketpair()
     ours.setblocking(False)
     wake.setblocking(False)
     signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
+    signal.signal(signal.SIGHUP, lambda *_: loop.later(0, hand_over))
     loop.add(ours.fileno(), IN, lambda _events: _empty(ours))
     _KEPT.extend((ours, wake))
 
@@ -135,15 +183,5 @@ def _empty(ours: socket.socket) -> None:
 _KEPT: list[socket.socket] = []  # closed sockets would take the wake-up away
 
 
-def _notify(state: str) -> None:
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
-            try:
-                connection.sendto(state.encode(), "\0" + address[1:] if address[0] == "@" else address)
-            except OSError:
-                return
-
-
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(*map(int, sys.argv[1:])))

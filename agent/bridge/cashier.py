@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 
 from agent.bridge.dialed import Dialed
 from agent.bridge.loop import EDGE, IN, OUT
@@ -18,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from agent.bridge.handover import Berth
     from agent.bridge.line import Line
     from agent.bridge.loop import Loop
     from agent.bridge.opener import Opener
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _PACKET_FLUSHED = 1 | 2
 _PACKET_SETTINGS = 64
+_FLAGS = ("opened", "touched", "flushed")  # what is known of who has the port open
 _READS_A_TURN = 16  # then the other lines have theirs
 
 
@@ -32,6 +35,7 @@ class PtyCashier:
     """A virtual port. The master is watched edge-triggered: a port that nobody has open hangs up for ever."""
 
     __slots__ = (
+        "_berth",
         "_bytes",
         "_flushed",
         "_hung_up",
@@ -46,17 +50,26 @@ class PtyCashier:
         "fd",
     )
 
-    def __init__(self, loop: Loop, line: Line, link: str) -> None:
+    def __init__(self, loop: Loop, line: Line, link: str, berth: Berth) -> None:
         self._loop = loop
         self._line = line
-        self._port = PtyPort(link)
+        self._berth = berth
+        self._port = PtyPort(link, berth.take())
         self.fd = self._port.fileno()
-        self._out = bytearray()
-        self._opened = self._touched = self._flushed = self._hung_up = False
-        self._bytes = 0
+        berth.put(self.fd)
+        berth.leaving = self._leaving
+        before = berth.state
+        self._out = bytearray.fromhex(before.get("waiting", ""))
+        self._opened, self._touched, self._flushed = (bool(before.get(flag)) for flag in _FLAGS)
+        self._hung_up = False
+        self._bytes = before.get("bytes", 0)
         self._listening = True
         self._resting = False
-        loop.add(self.fd, IN | EDGE, self._handle)
+        loop.add(self.fd, (IN | OUT | EDGE) if self._out else (IN | EDGE), self._handle)
+
+    def _leaving(self) -> dict[str, Any]:
+        flags = dict(zip(_FLAGS, (self._opened, self._touched, self._flushed), strict=True))
+        return {"waiting": self._out.hex(), "bytes": self._bytes, **flags}
 
     @property
     def backlog(self) -> int:
@@ -96,6 +109,7 @@ class PtyCashier:
 
     def close(self) -> None:
         """End the port."""
+        self._berth.drop()
         self._loop.remove(self.fd)
         self._port.close()
         self.fd = -1
@@ -171,6 +185,7 @@ class PtyCashier:
         self._out.clear()
         self._loop.remove(self.fd)
         self._port.refresh()
+        self._berth.put(self.fd)  # the same number may be another pty now
         self._loop.add(self.fd, IN | EDGE, self._handle)
         if was_open:
             self._line.cashier_closed()
@@ -192,15 +207,23 @@ class PtyCashier:
 class TcpCashier:
     """A TCP port; one application at a time, a second one is turned away."""
 
-    __slots__ = ("_client", "_line", "_listener", "_loop", "_stream")
+    __slots__ = ("_berth", "_client", "_line", "_listener", "_loop", "_peer_berth", "_stream")
 
-    def __init__(self, loop: Loop, line: Line, address: str) -> None:
+    def __init__(self, loop: Loop, line: Line, address: str, berth: Berth, peer_berth: Berth) -> None:
+        """`berth` is the listening port's, `peer_berth` the connected application's."""
         self._loop = loop
         self._line = line
-        self._listener = listen(address)
+        self._berth, self._peer_berth = berth, peer_berth
+        kept = berth.take()
+        self._listener = listen(address) if kept is None else socket.socket(fileno=kept)
+        berth.put(self._listener.fileno())
+        peer_berth.leaving = lambda: {"waiting": self._stream.waiting.hex() if self._stream else ""}
         self._client: TcpLink | None = None
         self._stream: Stream | None = None
         loop.add(self._listener.fileno(), IN, self._accept)
+        if (peer := peer_berth.take()) is not None:
+            self._serve(socket.socket(fileno=peer))
+            self.send(bytes.fromhex(peer_berth.state.get("waiting", "")))
 
     @property
     def backlog(self) -> int:
@@ -214,7 +237,7 @@ class TcpCashier:
 
     def send(self, data: bytes) -> None:
         """Write, when somebody is there."""
-        if self._stream:
+        if self._stream and data:
             self._stream.send(data)
 
     def listen(self, on: bool) -> None:
@@ -225,6 +248,7 @@ class TcpCashier:
     def close(self) -> None:
         """End the port."""
         self._drop()
+        self._berth.drop()
         self._loop.remove(self._listener.fileno())
         self._listener.close()
 
@@ -237,9 +261,13 @@ class TcpCashier:
             connection.close()
             self._line.second_cashier(f"{peer[0]}:{peer[1]}")
             return
+        self._serve(connection)
+        self._line.cashier_opened()
+
+    def _serve(self, connection: socket.socket) -> None:
         self._client = TcpLink(connection)
         self._stream = Stream(self._loop, connection.fileno(), self._line.from_cashier, self._gone)
-        self._line.cashier_opened()
+        self._peer_berth.put(connection.fileno())
 
     def _gone(self, _detail: str) -> None:
         self._drop()
@@ -250,6 +278,7 @@ class TcpCashier:
             self._stream.stop()
             self._stream = None
         if self._client:
+            self._peer_berth.drop()
             self._client.close()
             self._client = None
 
@@ -259,9 +288,11 @@ class SerialCashier:
 
     __slots__ = ("_dialed", "_line")
 
-    def __init__(self, loop: Loop, opener: Opener, line: Line, settings: dict[str, Any], address: str) -> None:
+    def __init__(
+        self, loop: Loop, opener: Opener, line: Line, settings: dict[str, Any], address: str, berth: Berth
+    ) -> None:
         self._line = line
-        self._dialed = Dialed(loop, opener, settings, address, line.from_cashier, self._changed)
+        self._dialed = Dialed(loop, opener, settings, address, berth, line.from_cashier, self._changed)
         self._dialed.start()
 
     @property

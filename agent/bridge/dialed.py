@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 
+from agent.bridge.opener import kept_link
 from agent.bridge.stream import Stream
 from drivers.links.base import GONE, LinkError
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from agent.bridge.handover import Berth
     from agent.bridge.loop import Loop
     from agent.bridge.opener import Opener
 
@@ -27,6 +30,7 @@ class Dialed:
     """
 
     __slots__ = (
+        "_berth",
         "_loop",
         "_on_change",
         "_on_data",
@@ -50,9 +54,12 @@ class Dialed:
         opener: Opener,
         settings: dict[str, Any],
         address: str,
+        berth: Berth,
         on_data: Callable[[bytes], None],
         on_change: Callable[[bool, LinkError | None], None],
     ) -> None:
+        self._berth = berth
+        berth.leaving = lambda: {"waiting": self.stream.waiting.hex() if self.stream else ""}
         self._loop = loop
         self._opener = opener
         self._settings = settings
@@ -70,13 +77,20 @@ class Dialed:
 
     def start(self) -> None:
         """Begin to try; once more where it is away, at once."""
-        if not self._stopped and not self._opening and self.link is None:
+        if self._stopped or self._opening or self.link is not None:
+            return
+        descriptor = self._berth.take()
+        if descriptor is None or not self._go_on_with(descriptor):
             self._opening = True
             self._opener.open(self._settings, self.address, self._result)
 
     def close(self) -> None:
         """Give it up."""
         self._stopped = True
+        self._drop()
+
+    def release(self) -> None:
+        """Give the device back for a moment, and tell nobody: `start` opens it again."""
         self._drop()
 
     def unsent(self) -> int:
@@ -97,6 +111,29 @@ class Dialed:
         self._settings["baudrate"] = baudrate
         return None
 
+    def _go_on_with(self, descriptor: int) -> bool:
+        """Use what the process before has opened; False when it has ended meanwhile."""
+        try:
+            link = kept_link(self.address, descriptor)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._settings["baudrate"] = getattr(link, "baudrate", None) or self._settings["baudrate"]
+        self._begin(link)
+        waiting = bytes.fromhex(self._berth.state.get("waiting", ""))
+        if waiting and self.stream is not None:
+            self.stream.send(waiting)
+        return True
+
+    def _begin(self, link: Any) -> None:
+        self.link, self.error = link, None
+        self.stream = Stream(self._loop, link.fileno(), self._on_data, self._gone)
+        if not self.address.startswith("usb:"):  # that descriptor is only our own thread's
+            self._berth.put(link.fileno())
+        self._up_since = time.monotonic()
+        self.opened += 1
+        self._on_change(True, None)
+
     def _result(self, result: Any) -> None:
         self._opening = False
         if self._stopped:
@@ -110,11 +147,7 @@ class Dialed:
                 self._on_change(False, result)
             self._later()
             return
-        self.link, self.error = result, None
-        self.stream = Stream(self._loop, result.fileno(), self._on_data, self._gone)
-        self._up_since = time.monotonic()
-        self.opened += 1
-        self._on_change(True, None)
+        self._begin(result)
 
     def _gone(self, detail: str) -> None:
         self.lost = self.unsent()
@@ -131,6 +164,7 @@ class Dialed:
             self.stream.stop()
             self.stream = None
         if self.link is not None:
+            self._berth.drop()
             self.link.close()
             self.link = None
 

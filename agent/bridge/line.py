@@ -22,11 +22,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from agent.bridge.handover import Berths
     from agent.bridge.log import Log
     from agent.bridge.loop import Loop
     from agent.bridge.opener import Opener
     from agent.bridge.ring import Ring
     from drivers.links.base import LinkError
+
+_COUNTS = ("to_terminal", "to_cashier", "dropped")
+_STAMPS = ("last_mono_ns", "last_wall_ns")
+_SERIAL = ("bytesize", "parity", "stopbits", "flow")
 
 #: a side that has so much waiting makes the other one wait
 HIGH_WATER = 65536
@@ -63,7 +68,9 @@ class Line:
         "name",
     )
 
-    def __init__(self, loop: Loop, opener: Opener, ring: Ring, log: Log, index: int, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, loop: Loop, opener: Opener, ring: Ring, log: Log, berths: Berths, index: int, settings: dict[str, Any]
+    ) -> None:
         self.name: str = settings["name"]
         self._loop = loop
         self._ring = ring
@@ -73,13 +80,28 @@ class Line:
         self._follow: bool = settings["follow"]
         self._asked_baudrate: int | None = None
         self._asked_until = 0.0
-        self._to_terminal = self._to_cashier = self._dropped = 0
-        self._last_mono_ns = self._last_wall_ns = 0
+        own = berths.berth(f"{self.name}.line")
+        own.leaving = self._leaving
+        self._to_terminal, self._to_cashier, self._dropped = (own.state.get(count, 0) for count in _COUNTS)
+        self._last_mono_ns: int
+        self._last_wall_ns: int
+        self._last_mono_ns, self._last_wall_ns = (own.state.get(stamp, 0) for stamp in _STAMPS)
         self._held = bytearray()
         self.lease: Lease | None = None
-        self.device = Dialed(loop, opener, settings, settings["device"], self.from_terminal, self._device_changed)
-        self._cashier = self._open_cashier(opener)
+        berth = berths.berth(f"{self.name}.device", settings["device"], *self._speed())
+        self.device = Dialed(
+            loop, opener, settings, settings["device"], berth, self.from_terminal, self._device_changed
+        )
+        self._cashier = self._open_cashier(opener, berths)
         self.device.start()
+
+    def _speed(self) -> list[Any]:
+        """The serial settings of the configuration: where they differ, an open descriptor is not taken over."""
+        return [self._follow or self._settings["baudrate"], *(self._settings[name] for name in _SERIAL)]
+
+    def _leaving(self) -> dict[str, Any]:
+        counts = zip(_COUNTS, (self._to_terminal, self._to_cashier, self._dropped), strict=True)
+        return dict(counts) | dict(zip(_STAMPS, (self._last_mono_ns, self._last_wall_ns), strict=True))
 
     # --- the bytes ---
 
@@ -266,14 +288,16 @@ class Line:
     def _tell(self, kind: int, body: dict[str, Any]) -> None:
         self._ring.append(self._index, kind, json.dumps(body, ensure_ascii=False).encode())
 
-    def _open_cashier(self, opener: Opener) -> Any:
-        scheme, _, rest = self._settings["cashier"].partition(":")
+    def _open_cashier(self, opener: Opener, berths: Berths) -> Any:
+        address = self._settings["cashier"]
+        scheme, _, rest = address.partition(":")
+        port, peer = (berths.berth(f"{self.name}.{end}", address, *self._speed()) for end in ("port", "peer"))
         if scheme == "pty":
-            return PtyCashier(self._loop, self, rest)
+            return PtyCashier(self._loop, self, rest, port)
         if scheme == "tcp":
-            return TcpCashier(self._loop, self, rest)
+            return TcpCashier(self._loop, self, rest, port, peer)
         if scheme == "serial":
-            return SerialCashier(self._loop, opener, self, self._settings, self._settings["cashier"])
+            return SerialCashier(self._loop, opener, self, self._settings, address, port)
         return NoCashier()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import socket
 
 from agent.bridge.loop import IN
 from drivers.links.base import FAILED, LinkError
@@ -64,3 +65,14 @@ def open_link(settings: dict[str, Any], address: str) -> Any:
     from drivers.links.serial import open_serial
 
     return open_serial(rest, flow=settings["flow"], **line)
+
+
+def kept_link(address: str, descriptor: int) -> Any:
+    """The link of an address that the process before has opened. Raises OSError when it has ended meanwhile."""
+    if address.startswith("tcp:"):
+        from drivers.links.tcp import TcpLink
+
+        return TcpLink(socket.socket(fileno=descriptor))
+    from drivers.links.serial import kept_serial
+
+    return kept_serial(descriptor)

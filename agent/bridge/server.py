@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from agent.bridge.handover import Berth
     from agent.bridge.line import Line
     from agent.bridge.log import Log
     from agent.bridge.loop import Loop
@@ -39,19 +40,17 @@ class Server:
         path: str,
         about: dict[str, Any],
         stop: Callable[[], None],
+        berth: Berth,
     ) -> None:
-        """`about` is what the hello says beside the ring's offsets."""
+        """`about` is what the hello says beside the ring's offsets; `berth` the listening socket's."""
         self.loop, self.ring, self.lines, self.about, self.stop = loop, ring, lines, about, stop
         self._log = log
         self._path = path
         self._clients: set[Client] = set()
         self._leases = 0
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        if os.path.exists(path):
-            os.unlink(path)  # the lock on run_dir has proven that its owner is gone
-        self._listener.bind(path)
-        os.chmod(path, 0o600)
-        self._listener.listen(8)
+        kept = berth.take()
+        self._listener = _listen(path) if kept is None else socket.socket(fileno=kept)
+        berth.put(self._listener.fileno(), lasting=False)
         loop.add(self._listener.fileno(), IN, self._accept)
         loop.behind, loop.catch_up = self.behind, self.flush
 
@@ -108,6 +107,16 @@ class Server:
             return
         connection.setblocking(False)
         self._clients.add(Client(self, connection))
+
+
+def _listen(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    if os.path.exists(path):
+        os.unlink(path)  # the lock on run_dir has proven that its owner is gone
+    listener.bind(path)
+    os.chmod(path, 0o600)
+    listener.listen(8)
+    return listener
 
 
 class Client:

@@ -35,6 +35,11 @@ class Stream:
         loop.add(descriptor, IN, self._handle)
 
     @property
+    def waiting(self) -> bytes:
+        """What could not go out yet."""
+        return bytes(self._out)
+
+    @property
     def backlog(self) -> int:
         """Bytes that wait to go out."""
         return len(self._out)

@@ -23,6 +23,7 @@ from drivers.links.base import DENIED, FAILED, LinkError, reason_of
 
 _IFLAG, _OFLAG, _CFLAG, _LFLAG, _ISPEED, _OSPEED, _CC = range(7)
 _EXTPROC = 0o200000
+_TIOCGPTN = 0x80045430
 _NO_SPEEDS = (termios.B50, termios.B75)
 _SPEEDS = {getattr(termios, n): int(n[1:]) for n in dir(termios) if n[0] == "B" and n[1:].isdigit()}
 
@@ -32,10 +33,11 @@ class PtyPort:
 
     __slots__ = ("_link", "_master", "_poll", "_slave_name", "_turn")
 
-    def __init__(self, link: str) -> None:
+    def __init__(self, link: str, kept: int | None = None) -> None:
+        """`kept`: the master of a port that another process has made and handed on."""
         self._link = link
         self._turn = 0
-        self._master, self._slave_name = self._create()
+        self._master, self._slave_name = self._create() if kept is None else (kept, _slave_of(kept))
         self._poll = select.poll()
         self._poll.register(self._master, 0)
         try:
@@ -123,6 +125,12 @@ class PtyPort:
             reason = reason_of(error.errno)
             detail = f"{self._link}: {error.strerror}"
             raise LinkError(reason if reason == DENIED else FAILED, detail) from error
+
+
+def _slave_of(master: int) -> str:
+    """ptsname(3)."""
+    number = struct.unpack("I", fcntl.ioctl(master, _TIOCGPTN, b"\0\0\0\0"))[0]
+    return f"/dev/pts/{number}"
 
 
 def _make_fresh(descriptor: int, speed: int) -> None:

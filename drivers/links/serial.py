@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import grp
@@ -16,7 +17,8 @@ from drivers.links.holders import holders
 
 _TIOCGEXCL = 0x80045440
 _PTY_MAJORS = range(136, 144)
-_CC = 6  # the place of the control characters in what tcgetattr gives
+_SPEEDS = {getattr(termios, n): int(n[1:]) for n in dir(termios) if n[0] == "B" and n[1:].isdigit()}
+_ISPEED, _OSPEED, _CC = 4, 5, 6  # places in what tcgetattr gives
 
 
 class SerialLink:
@@ -47,10 +49,7 @@ class SerialLink:
 
     def unsent(self) -> int:
         """Bytes that the kernel has not sent yet."""
-        try:
-            return int(struct.unpack("i", fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
-        except OSError:
-            return 0  # the device is gone, or does not count
+        return _unsent(self.fileno())
 
     def close(self) -> None:
         """Give the device back."""
@@ -60,6 +59,48 @@ class SerialLink:
             self._port.close()
         except (OSError, termios.error):
             return  # the device is gone; there is nothing to give back
+
+
+class KeptSerialLink:
+    """A serial device that another process has opened and configured, and handed on: not touched, only used."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        """Raises termios.error when the device has gone meanwhile."""
+        _block_for_one(descriptor)
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._descriptor
+
+    @property
+    def baudrate(self) -> int | None:
+        """Bits a second, as the device is set; None for a speed that has no name here."""
+        return _SPEEDS.get(termios.tcgetattr(self._descriptor)[_OSPEED])
+
+    def set_baudrate(self, baudrate: int) -> None:
+        """Change the speed. Raises LinkError when the device can't."""
+        speed = getattr(termios, f"B{baudrate}", None)
+        if speed is None:
+            raise LinkError(FAILED, f"{baudrate} baud: not before the bridge is started anew")
+        try:
+            settings = termios.tcgetattr(self._descriptor)
+            settings[_ISPEED] = settings[_OSPEED] = speed
+            termios.tcsetattr(self._descriptor, termios.TCSANOW, settings)
+        except (OSError, termios.error) as error:
+            raise LinkError(FAILED, f"{baudrate} baud: {error}") from error
+
+    def unsent(self) -> int:
+        """Bytes that the kernel has not sent yet."""
+        return _unsent(self._descriptor)
+
+    def close(self) -> None:
+        """Give the device back."""
+        with contextlib.suppress(OSError, termios.error):  # the device is gone; there is nothing to give back
+            fcntl.ioctl(self._descriptor, termios.TIOCNXCL)
+        os.close(self._descriptor)
 
 
 def open_serial(
@@ -93,6 +134,14 @@ def open_serial(
         # Others than root are kept out while we have it. A pty would keep the mark after a crash of ours.
         fcntl.ioctl(descriptor, termios.TIOCEXCL)
     return SerialLink(port, is_pty)
+
+
+def kept_serial(descriptor: int) -> KeptSerialLink:
+    """Go on with a device that another process has opened. Raises OSError when it has gone meanwhile."""
+    try:
+        return KeptSerialLink(descriptor)
+    except termios.error as error:
+        raise OSError(*error.args) from error
 
 
 def _check(path: str) -> bool:
@@ -130,6 +179,13 @@ def _group_of(path: str) -> str | None:
         return grp.getgrgid(os.stat(path).st_gid).gr_name
     except (OSError, KeyError):
         return None
+
+
+def _unsent(descriptor: int) -> int:
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+    except OSError:
+        return 0  # the device is gone, or does not count
 
 
 def _block_for_one(descriptor: int) -> None:

@@ -1,0 +1,119 @@
+"""A service manager as systemd is to the bridge: hears its notifications, keeps its descriptors, starts it again.
+
+Only what sd_notify(3) and sd_listen_fds(3) promise is used, so what works here works there. Real systemd is tried by
+`make guest`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+from agent.bridge.child import command, settings_descriptor
+from tests.waits import until
+
+_HIGH = 500  # above every number that the service will find its descriptors at
+_WRAPPER = 'export LISTEN_PID=$$; exec "$0" "$@"'
+
+
+class Manager:
+    """Runs one bridge as a service with a store of descriptors."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any], watchdog_usec: int | None = None) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.watchdog_usec = watchdog_usec
+        self.said: list[str] = []
+        self.store: dict[str, int] = {}
+        self.pid: int | None = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._path = folder / "notify"
+        self._socket.bind(str(self._path))
+        self._hearing = threading.Lock()
+        self._closing = threading.Event()
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
+
+    def start(self) -> None:
+        """Start the service with everything that is in the store, and wait until it is ready."""
+        ready = self.said.count("READY=1")
+        self._hear_out()
+        names = list(self.store)
+        environment = dict(os.environ) | {
+            "NOTIFY_SOCKET": str(self._path),
+            "TILLWATCH_FD_STORE": "1",
+            "LISTEN_FDS": str(len(names)),
+            "LISTEN_FDNAMES": ":".join(names),
+        }
+        if self.watchdog_usec:
+            environment["WATCHDOG_USEC"] = str(self.watchdog_usec)
+        given = [*self.store.values(), settings_descriptor(self.settings)]
+        high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH) for descriptor in given]
+        log = os.open(self.folder / "bridge.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
+        actions = [(os.POSIX_SPAWN_DUP2, descriptor, 3 + place) for place, descriptor in enumerate(high)]
+        actions.append((os.POSIX_SPAWN_DUP2, log, 2))
+        words = ["/bin/sh", "-c", _WRAPPER, *command(3 + len(names))]
+        self.pid = os.posix_spawn(words[0], words, environment, file_actions=actions)
+        for descriptor in (*high, given[-1], log):
+            os.close(descriptor)
+        until(lambda: self.said.count("READY=1") > ready, 30, "ready; it said: " + self.log)
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal and wait for the end."""
+        if self.pid is None:
+            return
+        os.kill(self.pid, number)
+        os.waitpid(self.pid, 0)
+        self.pid = None
+
+    def hang_up(self) -> None:
+        """SIGHUP, and wait until the successor is ready."""
+        assert self.pid is not None
+        ready = self.said.count("READY=1")
+        os.kill(self.pid, signal.SIGHUP)
+        until(lambda: self.said.count("READY=1") > ready, 30, "ready again; it said: " + self.log)
+
+    @property
+    def log(self) -> str:
+        path = self.folder / "bridge.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            self.end(signal.SIGKILL)
+        self._closing.set()
+        self._listener.join()
+        self._socket.close()
+        for descriptor in self.store.values():
+            os.close(descriptor)
+        self.store.clear()
+
+    def _listen(self) -> None:
+        while not self._closing.is_set():
+            if select.select([self._socket], [], [], 0.02)[0]:
+                with self._hearing:
+                    data, descriptors, _, _ = socket.recv_fds(self._socket, 4096, 4)
+                    self._hear(dict(line.split("=", 1) for line in data.decode().splitlines()), descriptors)
+
+    def _hear_out(self) -> None:
+        """As systemd does: what the service has said before its end comes before its next start."""
+        until(lambda: not select.select([self._socket], [], [], 0)[0])
+        with self._hearing:
+            return
+
+    def _hear(self, told: dict[str, str], descriptors: list[int]) -> None:
+        name = told.get("FDNAME", "")
+        if (told.get("FDSTORE") or told.get("FDSTOREREMOVE")) and (old := self.store.pop(name, None)) is not None:
+            os.close(old)
+        if told.get("FDSTORE"):
+            self.store[name] = descriptors.pop()
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self.said += [f"{key}={value}" for key, value in told.items() if not key.startswith("FD")]
