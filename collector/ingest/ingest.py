@@ -106,7 +106,7 @@ class Ingest:
             try:
                 self._connection = connecting(Connection, self._settings, self._client_id, self._arrived)
             except tenacity.RetryError:
-                return
+                break
             self._log.info("mqtt.connected", host=self._settings.host, port=self._settings.port)
             try:
                 self._serve(self._connection)
@@ -115,6 +115,7 @@ class Ingest:
                 self._stopping.wait(1.0)
             finally:
                 self._connection.close()
+        self._log.info("ingest.stopped", **self._counts)
 
     def _serve(self, connection: Connection) -> None:
         self._told.clear()  # the broker may have forgotten them

@@ -26,8 +26,8 @@ WHAT = {
 
 
 def columns(what: str) -> list[str]:
-    """The names of a row's values: times without `_us`, they are RFC 3339 texts in UTC."""
-    return [name.removesuffix("_us") for name in WHAT[what][2]]
+    """The names of a row's values; those of times end in `_at`: RFC 3339 texts in UTC."""
+    return [f"{name.removesuffix('_us')}_at" if name.endswith("_us") else name for name in WHAT[what][2]]
 
 
 def rows(connection: Connection, what: str, since_us: int, until_us: int) -> Iterator[dict[str, Any]]:
