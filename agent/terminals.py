@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 from agent import config
@@ -58,7 +60,7 @@ def watcher_of(terminal: config.Terminal, book: Book, decided: Decided = _nobody
     """A watcher that goes on from this book. `decided`: told what an "auto" terminal was heard to speak."""
     if terminal.protocol != AUTO:
         return _watcher(terminal, terminal.protocol, book)
-    drivers = [registry.get(name) for name in registry.names()]
+    drivers = list(_drivers())
     candidates = {d.name: partial(d.decoder, framing_of(terminal, d)) for d in drivers if is_candidate(d)}
     fallback = next((d.name for d in drivers if d.name == FALLBACK), None)
     terms = Terms(
@@ -70,6 +72,13 @@ def watcher_of(terminal: config.Terminal, book: Book, decided: Decided = _nobody
         delivery_timeout_ns=0,
     )
     return DetectingWatcher(terms, book, candidates, partial(_watcher, terminal), decided, fallback)
+
+
+def _drivers() -> Iterator[Driver]:
+    """All that can be used; a profile of the site with mistakes is none, and `tillwatch check-profile` explains it."""
+    for name in registry.names():
+        with suppress(ValueError):
+            yield registry.get(name)
 
 
 def _watcher(terminal: config.Terminal, protocol: str, book: Book) -> Watcher:
