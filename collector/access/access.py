@@ -127,8 +127,8 @@ class Access:
             raise BadCredentialsError
         return self._let_in(account, address=address, browser=browser)
 
-    def user_of_session(self, secret: str, *, address: str) -> User | None:
-        """Whose session this cookie is; None when it is none, or over. Marks it as seen."""
+    def user_of_session(self, secret: str, *, address: str, seen: bool = True) -> User | None:
+        """Whose session this cookie is; None when it is none, or over. `seen`: mark it as used now."""
         now, key = self._now(), digest(secret)
         with self._ledger.read() as connection:
             found = accounts.session(connection, key)
@@ -143,7 +143,7 @@ class Access:
             with self._ledger.write() as connection:
                 accounts.end_session(connection, key)
             return None
-        if now - session.seen_us >= _TOUCH_EVERY_US:
+        if seen and now - session.seen_us >= _TOUCH_EVERY_US:
             with self._ledger.write() as connection:
                 accounts.touch_session(connection, key, now)
         return _user(account, Via.SESSION, address)

@@ -8,49 +8,91 @@ and problems.py (raise `Problem`, or any TillwatchError).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from agent import __version__
 from collector.access.access import Access
+from collector.cases.desk import Desk
+from collector.hub import Hub
 from collector.ledger import Clock, Ledger
-from collector.web import api_health, auth, problems, security
+from collector.web import api, api_cases, api_health, api_metrics, auth, problems, security, sse
 from collector.web.context import Site
+from collector.web.live import Live
+from collector.web.metrics import IngestHealth, Metrics
+from collector.web.openapi import describe
 from collector.web.problems import ErrorPage
 from collector.web.settings import WebSettings
 
 _STATIC = Path(__file__).parent / "static"
 
 
+@asynccontextmanager
+async def _reading(app: FastAPI) -> AsyncIterator[None]:
+    """The reader of the live streams runs, and what comes in is counted, while the application does."""
+    with app.state.site.live, app.state.site.metrics:
+        yield
+
+
+def stop_streams(app: FastAPI) -> None:
+    """End the live streams: before the server is told to stop, because it waits for all answers to end."""
+    app.state.site.live.stop()
+
+
 def create_app(
     ledger: Ledger,
     settings: WebSettings,
-    hub: Any = None,
+    hub: Hub | None = None,
     *,
     clock: Clock | None = None,
     access: Access | None = None,
     pages: Iterable[APIRouter] = (),
     error_page: ErrorPage | None = None,
+    ingest: Callable[[], IngestHealth] | None = None,
 ) -> FastAPI:
-    """The application. `clock`: the ledger's when none is given; `error_page` draws refusals for people."""
-    clock = clock or ledger.clock
+    """The application. `clock`: the ledger's when none is given; `error_page` draws refusals for people.
+
+    `ingest` tells how taking in goes (`Ingest.health`), where this process does.
+    """
+    clock, hub = clock or ledger.clock, hub or Hub()
     app = FastAPI(
         title="tillwatch collector",
         version=__version__,
         docs_url=None,  # both would load scripts from elsewhere; docs/api.md and /openapi.json are the reference
         redoc_url=None,
         dependencies=[Depends(security.guard)],
+        lifespan=_reading,
     )
+    live = Live(ledger, hub, clock)
+    metrics = Metrics(ledger, hub, clock, settings.stale_s)
+    metrics.streams = lambda: live.listeners
+    metrics.ingest = ingest
     app.state.site = Site(
-        ledger=ledger, settings=settings, clock=clock, access=access or Access(ledger, clock), hub=hub
+        ledger=ledger,
+        settings=settings,
+        clock=clock,
+        access=access or Access(ledger, clock),
+        desk=Desk(ledger, clock),
+        hub=hub,
+        live=live,
+        metrics=metrics,
     )
+    describe(app)
     problems.install(app, error_page)
     app.add_middleware(security.Headers, https=settings.https)
-    for router in (api_health.router, auth.router, *pages):
+    for router in (
+        api_health.router,
+        api.router,
+        api_cases.router,
+        sse.router,
+        api_metrics.router,
+        auth.router,
+        *pages,
+    ):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     return app

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import Request
 
 from collector.access.access import Access
+from collector.cases.desk import Desk
+from collector.hub import Hub
 from collector.ledger import Clock, Ledger, microseconds
+from collector.web.live import Live
+from collector.web.metrics import Metrics
 from collector.web.settings import WebSettings
 
 
@@ -20,7 +23,10 @@ class Site:
     settings: WebSettings
     clock: Clock
     access: Access
-    hub: Any
+    desk: Desk
+    hub: Hub
+    live: Live
+    metrics: Metrics
 
     @property
     def now_us(self) -> int:

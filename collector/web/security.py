@@ -98,6 +98,20 @@ def csrf(request: Request) -> str:
     return derived(secret, "csrf")
 
 
+def still_welcome(request: Request) -> bool:
+    """Whether who opened a long stream may still look: not logged out, not disabled, token not revoked.
+
+    Does not count as a sign of life: an open page alone keeps no session.
+    """
+    user, access = current_user(request), site_of(request).access
+    if user is None or user.via is Via.GUEST:
+        return user is not None
+    _, _, bearer = request.headers.get("authorization", "").partition(" ")
+    if user.via is Via.TOKEN:
+        return access.user_of_token(bearer.strip(), address=user.address) is not None
+    return access.user_of_session(request.cookies.get(SESSION_COOKIE, ""), address=user.address, seen=False) is not None
+
+
 def address_of(request: Request) -> str:
     """The address of whoever asks, as the server sees it (uvicorn reads X-Forwarded-For of trusted proxies only)."""
     return request.client.host if request.client else "-"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from collector.web.app import stop_streams
 from tests import waits
 
 
@@ -26,6 +27,7 @@ def serving(app: FastAPI) -> Iterator[str]:
         waits.until(lambda: server.started or not thread.is_alive(), what="the server answers")
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
+        stop_streams(app)
         server.should_exit = True
         thread.join(20)
         listener.close()
