@@ -44,6 +44,11 @@ class Paper:
         self._stripper.dropped = 0
 
     @property
+    def in_command(self) -> bool:
+        """The next byte belongs to a command of the printer."""
+        return not self._stripper.idle
+
+    @property
     def idle(self) -> bool:
         """Nothing is held."""
         return self._stripper.idle and not (self._lines or self._line or self._picture or self._stripper.dropped)

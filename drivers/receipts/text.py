@@ -38,6 +38,8 @@ _KNOWN = (
 )
 
 _RUN = re.compile(r"\d(?:[ -]?\d)*", re.ASCII)
+#: what follows a masked number on a magnetic stripe: expiry, service code and the bank's own digits
+_TRACK = re.compile(r"(?<=[\d*]{8})[=^D][\d*=?]{4,}")
 _SHORTEST, _LONGEST = 12, 19  # digits of a card number; a longer run always loses its middle
 
 
@@ -82,8 +84,12 @@ def is_card_like(value: str) -> bool:
 
 
 def masked(line: str, known: Collection[str] = ()) -> str:
-    """The line without card numbers, of the same length. `known`: long numbers that a label says to be none."""
-    return _RUN.sub(lambda found: _masked_run(found.group(), known), line)
+    """The line without card numbers and track data, of the same length.
+
+    `known`: long numbers that a label says to be none.
+    """
+    hidden = _RUN.sub(lambda found: _masked_run(found.group(), known), line)
+    return _TRACK.sub(lambda found: re.sub(r"\d", "*", found.group()), hidden) if hidden != line else line
 
 
 def _masked_run(run: str, known: Collection[str]) -> str:
