@@ -200,8 +200,8 @@ def _words(action: str, data: dict[str, Any], texts: Texts, request: Request) ->
     if action == "owner":
         return {"old": old or say("page.nobody"), "new": new or say("page.nobody")}
     if action == "status":
-        why = say(f"page.closed_as_{data['reason']}") if data.get("reason") else ""
-        return {"old": say(f"page.case_{old}"), "new": say(f"page.case_{new}") + (f" ({why})" if why else "")}
+        why = say(f"cases.reason_{data['reason']}") if data.get("reason") else ""
+        return {"old": say(f"cases.status_{old}"), "new": say(f"cases.status_{new}") + (f" ({why})" if why else "")}
     return {
         "outcome": say(f"history.outcome_{data.get('outcome')}"),
         "digest": str(data.get("sha256", ""))[:16],

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from agent import telling
 from agent.advice import advice as advise
 from agent.events import AskedData, EventType
+from agent.frozen import to_plain
 from agent.phrase import phrase
 from collector.ledger import cases as case_rows
 from collector.ledger import reconcile, views_fleet, views_payments
@@ -107,7 +108,7 @@ def transaction(request: Request, transaction: str, _user: Reader) -> Response:
         "transaction.html",
         "doubts" if payment.pending else "live",
         it=payment,
-        advice=advise(found.data, protocol, texts),
+        advice=_advice(found, protocol, texts),
         warnings=[
             telling.step(_fits(told), texts) for told in found.told if told.type == EventType.TRANSACTION_WARNING
         ],
@@ -117,6 +118,13 @@ def transaction(request: Request, transaction: str, _user: Reader) -> Response:
         cases=cases,
         difference=difference,
     )
+
+
+def _advice(found: Whole, protocol: str, texts: Texts) -> str:
+    """What it means and what to do: as the agent published it, else from the outcome."""
+    if found.data.advice is not None:
+        return str(to_plain(found.data.advice)[texts.language])
+    return advise(found.data, protocol, texts)
 
 
 def steps(found: Whole, texts: Texts) -> list[Step]:

@@ -5,6 +5,7 @@ Pure: the time comes in. Templates use it as `show`.
 
 from __future__ import annotations
 
+from calendar import timegm
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
@@ -40,6 +41,10 @@ class Shown:
     def local(self, us: int) -> datetime:
         """The ledger's time on the clock of the wall."""
         return datetime.fromtimestamp(us // _S, self.zone).replace(microsecond=us % _S)
+
+    def axis(self, us: int) -> int:
+        """The time as charts count it: seconds of the local clock, as if it were UTC."""
+        return timegm(self.local(us).timetuple())
 
     def clock(self, us: int | None) -> str:
         """`14:03:22` today, else with the day before it."""

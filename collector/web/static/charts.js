@@ -8,6 +8,7 @@
     width: place.clientWidth,
     height: place.clientHeight - (data.series.length > 1 ? 28 : 0),
     legend: { show: data.series.length > 1, live: true },
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"), // the server counts x in its own zone
     cursor: { y: false },
     padding: [8, 8, 0, 0],
     scales: { y: { range: (_u, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
@@ -15,8 +16,8 @@
       { stroke: colour("--soft"), grid: { show: false }, ticks: { stroke: colour("--line") }, font: "11px sans-serif",
         values: place.dataset.days ? undefined : [[3600, "{HH}:{mm}", null, null, null, null, null, null, 1],
           [60, "{HH}:{mm}", null, null, null, null, null, null, 1], [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]] },
-      { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, size: 44,
-        font: "11px sans-serif", values: (_u, ticks) => ticks.map((v) => (Number.isInteger(v) || place.dataset.unit ? v + (place.dataset.unit || "") : "")) },
+      { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, size: 52,
+        font: "11px sans-serif", values: (_u, ticks) => ticks.map((v) => (Number.isInteger(v) || !place.dataset.whole ? +v.toFixed(3) + (place.dataset.unit || "") : "")) },
     ],
     series: [{ value: "{HH}:{mm}:{ss}" }].concat(data.series.map((line) => ({
       label: line.label,

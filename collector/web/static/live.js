@@ -6,7 +6,7 @@
   const live = () => document.getElementById("live");
   const sign = document.getElementById("alive");
   const KINDS = [
-    "message", "event", "transaction", "terminal", "agent", "receipt", "settlement", "case", "reconciliation",
+    "message", "event", "transaction", "terminal", "agent", "receipt", "settlement", "case", "refusal", "reconciliation",
     "transaction.started", "transaction.completed", "transaction.pending", "transaction.confirmed",
     "transaction.undelivered", "transaction.escalated", "transaction.warning", "receipt.captured",
     "settlement.completed", "terminal.connected", "terminal.disconnected", "terminal.degraded", "terminal.fault",

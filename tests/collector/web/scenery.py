@@ -56,9 +56,7 @@ def build(ledger: Ledger) -> Scenery:
         planted.agent(ledger, agent, site=site)
     planted.agent(ledger, "cashier-04", site="inpatient-1", last_seen_us=NOW_US - 5 * MINUTE_US, online=False)
     _second_terminals(ledger)
-    number = 0
-    for minute in range(58, 2, -2):
-        number += 1
+    for number, minute in enumerate(range(58, 2, -2), 1):
         agent, site = (("cashier-01", "outpatient-1"), ("cashier-03", "inpatient-1"))[number % 2]
         values: dict[str, Any] = {"amount": 1200 + number * 1175, "card": _card(4000 + number)}
         if number % 9 == 5:
@@ -78,7 +76,12 @@ def _doubts(ledger: Ledger, scenery: Scenery) -> None:
         "response_text": None, "ended_at": None, "reference": None, "approval_code": None,
     }  # fmt: skip
     asked = [
-        {"at": (NOW - timedelta(minutes=31 - turn)).isoformat(), "query": "last_result", "said": "nothing", "code": None}
+        {
+            "at": (NOW - timedelta(minutes=31 - turn)).isoformat(),
+            "query": "last_result",
+            "said": "nothing",
+            "code": None,
+        }
         for turn in range(3)
     ]
     escalated = _pay(
@@ -98,8 +101,8 @@ def _doubts(ledger: Ledger, scenery: Scenery) -> None:
         pending_us=NOW_US - 49 * MINUTE_US, settled_us=NOW_US - 49 * MINUTE_US + 7_400_000,
     )  # fmt: skip
     _pay(
-        ledger, scenery, 105, 1, "cashier-03", "inpatient-1", **unknown, amount=9900, card=None, ended_us=None, trace=None,
-        terminal_id=None,
+        ledger, scenery, 105, 1, "cashier-03", "inpatient-1", **unknown, amount=9900, card=None, ended_us=None,
+        trace=None, terminal_id=None,
     )  # fmt: skip
     for transaction, kind in ((escalated, "transaction.escalated"), (lost, "transaction.undelivered")):
         event = planted.told(kind, scenery.rows[transaction], sequence=900 + len(kind))
