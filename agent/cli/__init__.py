@@ -38,6 +38,7 @@ VERBS: dict[str, str] = {
     "check-profile": "agent.cli.check_profile",
     "demo": "agent.cli.demo",
     "collector": "collector.cli",
+    "reconcile": "collector.reconcile.cli",
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -73,19 +74,29 @@ class Report:
         return not states and not any(file.bad or file.total_ok is False for file in self.run.files)
 
 
-class Progress:
-    """Told how far a run is; this one says nothing."""
+class Progress(Protocol):
+    """Told how far a run is."""
 
     def stage(self, name: str, total: int | None = None) -> None:
         """A stage begins; `total`: of what `at` counts, where it is known."""
+        ...
 
     def at(self, done: int) -> None:
         """So much of the stage is done."""
+        ...
+
+
+class _Silent:
+    def stage(self, name: str, total: int | None = None) -> None:
+        pass
+
+    def at(self, done: int) -> None:
+        pass
 
 
 def run_day(ledger: Ledger, request: Request, progress: Progress | None = None) -> Report:
     """Reconcile one day and store what was found. Raises FileError, MappingError, LedgerError."""
-    progress = progress or Progress()
+    progress = progress or _Silent()
     started_us = microseconds(ledger.clock())
     with ledger.read() as connection:
         earlier = reconcile.day(connection, request.day)
