@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SYSTEM := mosquitto mosquitto-clients openssl libusb-1.0-0
-TEST_SYSTEM := socat strace postgresql chromium fonts-noto-cjk
+TEST_SYSTEM := socat strace systemd postgresql chromium fonts-noto-cjk
 
 .PHONY: install test test-system lint types unit faults fuzz demo bench lock clean
 

@@ -32,7 +32,7 @@ from agent.errors import JournalError, UnreachableError
 from agent.events import AgentData, Draft, EventType, timestamp
 from agent.journal import Journal
 from agent.log import LEVELS, Logger, change_level, logger
-from agent.notify import notify
+from agent.notify import Watchdog, notify
 from agent.payments import At, Book, State
 from agent.publish import Hooks, Publisher
 from agent.schedule import wait_of
@@ -60,6 +60,7 @@ class Daemon:
         self._since = timestamp(time.time_ns())
         self._selector = selectors.DefaultSelector()
         self._stopping = False
+        self._watchdog = Watchdog()
         self._tap: Tap | None = None
         self._caught_up_at = 0
         self._bridge_tries = self._disk_tries = 0
@@ -153,6 +154,7 @@ class Daemon:
             self._rebuild(error)
 
     def _poll(self, seconds: float) -> None:
+        self._watchdog.alive()
         for key, _ in self._selector.select(seconds):
             key.data()
 
@@ -160,7 +162,7 @@ class Daemon:
         """How long the loop may sleep."""
         if self._stopping:
             return 0
-        waits = [_LONGEST_SLEEP_S]
+        waits = [self._watchdog.every_s or _LONGEST_SLEEP_S]
         now = time.monotonic()
         if self._tap is None:
             waits.append(self._bridge_due - now)
@@ -323,7 +325,7 @@ class Daemon:
         self._engine.journal.close()
         deadline = time.monotonic() + pause
         while not self._stopping and (left := deadline - time.monotonic()) > 0:
-            self._poll(left)
+            self._poll(min(left, self._watchdog.every_s or left))
         try:
             self._engine = self._build_engine()
             self._tell(EventType.AGENT_FAULT, "journal_failed", str(error))
