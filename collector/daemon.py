@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import threading
 from collections.abc import Sequence
 from types import FrameType
 
@@ -29,7 +30,7 @@ from collector.hub import Hub
 from collector.ingest.ingest import Ingest
 from collector.ledger import Ledger
 from collector.relay import Relay
-from collector.web.app import create_app
+from collector.web.app import create_app, stop_streams
 from collector.web.pages import ROUTERS, error_page
 from collector.web.settings import WebSettings
 
@@ -84,14 +85,21 @@ class Daemon:
         return duties
 
     def _server(self, ledger: Ledger, hub: Hub, ingest: Ingest | None) -> uvicorn.Server:
-        app = create_app(ledger, web_settings(self._config, self._guest), hub, pages=ROUTERS, error_page=error_page)
+        app = create_app(
+            ledger,
+            web_settings(self._config, self._guest),
+            hub,
+            pages=ROUTERS,
+            error_page=error_page,
+            ingest=ingest.health if ingest else None,
+        )
         app.state.ingest_health = ingest.health if ingest else None
-        return uvicorn.Server(
+        return _Server(
             uvicorn.Config(
                 app,
                 log_config=None,
                 access_log=False,
-                lifespan="off",
+                lifespan="on",
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_S,
             )
@@ -110,6 +118,15 @@ class Daemon:
                 url=f"{base}/first/{secret}",
                 minutes=access.lifetimes.first_admin_s // 60,
             )
+
+
+class _Server(uvicorn.Server):
+    """Ends the live streams when it is told to stop: it waits for all answers, and those never end by themselves."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called in the signal handler, where no lock may be taken: so from another thread."""
+        threading.Thread(target=stop_streams, args=(self.config.app,), name="stop-streams").start()
+        super().handle_exit(sig, frame)
 
 
 def database_url(database: Database) -> str:

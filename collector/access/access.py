@@ -25,7 +25,7 @@ from collector.access.limits import Limits
 from collector.access.passwords import Passwords, weakness
 from collector.access.people import User, Via
 from collector.access.roles import Role
-from collector.access.secrets import BEARER_PREFIX, digest, new_secret
+from collector.access.secrets import BEARER_PREFIX, digest, new_id, new_secret
 from collector.errors import CollectorNothingFoundError
 from collector.ledger import Clock, Ledger, accounts, audit, microseconds
 from collector.ledger.accounts import Account, Link, Session, Token
@@ -323,7 +323,7 @@ class Access:
             raise NotAllowedError("access.token_name_bad")
         now, secret = self._now(), new_secret(BEARER_PREFIX)
         token = Token(
-            id=new_secret()[:16],
+            id=new_id(),
             name=name.strip(),
             role=role.value,
             created_us=now,
@@ -383,7 +383,7 @@ class Access:
         subject: str | None = None,
     ) -> Account:
         return Account(
-            id=new_secret()[:22],
+            id=new_id(),
             name=name,
             display=(display.strip() or name)[:128],
             role=role.value,

@@ -18,6 +18,11 @@ def new_secret(prefix: str = "") -> str:
     return prefix + secrets.token_urlsafe(32)
 
 
+def new_id() -> str:
+    """A name for a row, no secret; begins with no dash, so that it can be an argument."""
+    return secrets.token_hex(8)
+
+
 def digest(secret: str) -> str:
     """What is stored of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()

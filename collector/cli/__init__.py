@@ -15,7 +15,7 @@ from collector.errors import ServiceError
 from collector.texts import Texts
 
 #: verb below `collector` → module that offers `configure` and `run`
-VERBS = {"export": "collector.cli.export"}
+VERBS = {"export": "collector.cli.export", "token": "collector.cli.token"}
 _RUN = "collector.cli.run"
 
 

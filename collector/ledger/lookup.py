@@ -144,13 +144,13 @@ def find(connection: Connection, wanted: Filter, limit: int, after: tuple[int, s
         started_us, last = after
         query = query.where(or_(_t.started_us < started_us, and_(_t.started_us == started_us, _t.id < last)))
     rows = connection.execute(query.order_by(_t.started_us.desc(), _t.id.desc()).limit(limit))
-    return [Found(*row) for row in rows]
+    return [Found(**row._mapping) for row in rows]
 
 
 def one(connection: Connection, transaction: str) -> Found | None:
     """The transaction of that id."""
     row = connection.execute(select(*_FOUND).where(_t.id == transaction)).one_or_none()
-    return Found(*row) if row else None
+    return Found(**row._mapping) if row else None
 
 
 def told(connection: Connection, transaction: str) -> list[Kept]:

@@ -19,11 +19,12 @@ from agent import __version__
 from collector.access.access import Access
 from collector.cases.desk import Desk
 from collector.hub import Hub
+from collector.ingest.ingest import Health
 from collector.ledger import Clock, Ledger
 from collector.web import api, api_cases, api_health, api_metrics, auth, problems, security, sse
 from collector.web.context import Site
 from collector.web.live import Live
-from collector.web.metrics import IngestHealth, Metrics
+from collector.web.metrics import Metrics
 from collector.web.openapi import describe
 from collector.web.problems import ErrorPage
 from collector.web.settings import WebSettings
@@ -52,7 +53,7 @@ def create_app(
     access: Access | None = None,
     pages: Iterable[APIRouter] = (),
     error_page: ErrorPage | None = None,
-    ingest: Callable[[], IngestHealth] | None = None,
+    ingest: Callable[[], Health] | None = None,
 ) -> FastAPI:
     """The application. `clock`: the ledger's when none is given; `error_page` draws refusals for people.
 

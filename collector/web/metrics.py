@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -19,25 +19,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from agent import __version__
 from agent.events import EventType
 from collector.hub import Change, Hub
+from collector.ingest.ingest import Health
 from collector.ledger import Clock, Ledger, cases, figures, microseconds
 
 DAY_US = 86_400_000_000
 _AGES_S = (10, 60, 300, 900, 3600, 14_400, 86_400)
-
-
-class IngestHealth(Protocol):
-    """What ingest tells of itself; fields of collector.ingest.ingest.Health."""
-
-    connected: bool
-    database: bool
-    received: int
-    stored: int
-    repeated: int
-    unreadable: int
-    raw: int
-    refused: int
-    waiting: int
-    lag_s: float
 
 
 class Metrics:
@@ -49,7 +35,7 @@ class Metrics:
         self._stale_us = round(stale_s * 1e6)
         self._lock = threading.Lock()
         self._events: Counter[str] = Counter({str(kind): 0 for kind in EventType})
-        self.ingest: Callable[[], IngestHealth] | None = None
+        self.ingest: Callable[[], Health] | None = None
         self.streams: Callable[[], int] = lambda: 0
         self._registry = CollectorRegistry()
         self._registry.register(self)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -17,6 +16,7 @@ from collector.access.access import Access
 from collector.access.roles import Role
 from collector.cases import Kind, open_for
 from collector.hub import Change, Hub
+from collector.ingest.ingest import Health
 from collector.ledger import Ledger
 from collector.web.app import create_app
 from collector.web.settings import WebSettings
@@ -29,18 +29,11 @@ GRAFANA = Path(__file__).parents[3] / "config" / "grafana" / "tillwatch.json"
 UNKNOWN = {"outcome": "unknown", "charged": "unknown", "delivered": "unknown", "final": False, "reason": "link_lost"}
 
 
-@dataclass
-class Health:
-    connected: bool = True
-    database: bool = True
-    received: int = 12
-    stored: int = 9
-    repeated: int = 2
-    unreadable: int = 1
-    raw: int = 1
-    refused: int = 3
-    waiting: int = 4
-    lag_s: float = 0.25
+def ingest_health() -> Health:
+    return Health(
+        connected=True, database=True, received=12, stored=9, repeated=2, unreadable=1, raw=1, refused=3, waiting=4,
+        lag_s=0.25, rate=1.0, last_stored_us=None,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -50,7 +43,7 @@ def hub() -> Hub:
 
 @pytest.fixture
 def app(ledger: Ledger, clock: FixedClock, access: Access, hub: Hub) -> FastAPI:
-    return create_app(ledger, WebSettings(), hub, clock=clock, access=access, ingest=Health)
+    return create_app(ledger, WebSettings(), hub, clock=clock, access=access, ingest=ingest_health)
 
 
 def samples(client: httpx.Client) -> dict[str, float]:
