@@ -103,7 +103,8 @@ class ProfileDecoder:
     def _said(self, direction: Direction, token: Frame, checksum: Checksum, reading: Reading) -> list[Observation]:
         role = reading.message.role
         facts = facts_of(self._profile, reading)
-        text = tuple(line for value in reading.values if value.field.fact is Fact.TEXT for line in lines_of(value))
+        said = [value for value in reading.values if value.field.fact is Fact.TEXT and value.text]
+        text = tuple(line for value in said for line in lines_of(value))
         if role in (Role.REQUEST, Role.QUERY):
             asked = transaction_of(self._profile, reading)
             self._exchange.request(asked, reading.text(Fact.NONCE))

@@ -166,37 +166,38 @@ _READERS = {
 }
 
 
-def build(profile: Profile, layout: Layout, texts: Mapping[str, str]) -> bytes:
-    """A payload with these values, by the fields' names. What is not given is blank, or left out where it can be."""
+def build(profile: Profile, layout: Layout, texts: Mapping[str, str], above: frozenset[str] = frozenset()) -> bytes:
+    """A payload with these values, by the fields' names. What is not given is blank, or left out where it can be.
+
+    `above`: the layouts that this one lies in; none is built inside itself.
+    """
+    if layout.name in above:
+        return b""
+    inside = above | {layout.name}
+
+    def value(spec: Field) -> bytes:
+        below = profile.layouts.get(spec.layout) if spec.layout else None
+        if below is not None:
+            return build(profile, below, texts, inside)
+        return bytes_of(spec, texts[spec.name]) if spec.name in texts else b""
+
     if layout.kind is LayoutKind.FIXED:
-        return b"".join(_value(profile, spec, texts) for spec in layout.fields)
+        return b"".join(value(spec) or _blank(spec) for spec in layout.fields)
     if layout.kind is LayoutKind.DELIMITED:
-        read = [[b""] * spec.skip if spec.skip else [_value(profile, spec, texts)] for spec in layout.fields]
-        parts = [part for each in read for part in each]
+        parts = [part for spec in layout.fields for part in ([b""] * spec.skip or [value(spec)])]
         return layout.separator.join(parts) + (layout.separator if layout.terminated else b"")
     if layout.kind is LayoutKind.TLV:
-        return b"".join(_element(profile, spec, texts) for spec in layout.fields)
-    if layout.kind is LayoutKind.JSON:
-        return _object(layout, texts)
-    return b""
+        return b"".join(_element(spec, value(spec)) for spec in layout.fields)
+    return _object(layout, texts) if layout.kind is LayoutKind.JSON else b""
 
 
-def _value(profile: Profile, spec: Field, texts: Mapping[str, str]) -> bytes:
-    if spec.layout and spec.layout in profile.layouts:
-        return build(profile, profile.layouts[spec.layout], texts)
-    if spec.name in texts or not spec.size:
-        return bytes_of(spec, texts.get(spec.name, ""))
-    return bytes(spec.size) if spec.encoding in _NO_TEXT else b" " * spec.size
+def _blank(spec: Field) -> bytes:
+    size = spec.size or 0
+    return bytes(size) if spec.encoding in _NO_TEXT else b" " * size
 
 
-def _element(profile: Profile, spec: Field, texts: Mapping[str, str]) -> bytes:
-    if spec.layout and spec.layout in profile.layouts:
-        value = build(profile, profile.layouts[spec.layout], texts)
-    else:
-        value = bytes_of(spec, texts[spec.name]) if spec.name in texts else b""
-    if not value or spec.tag is None:
-        return b""
-    return spec.tag + _ber_length(len(value)) + value
+def _element(spec: Field, value: bytes) -> bytes:
+    return spec.tag + _ber_length(len(value)) + value if spec.tag is not None and value else b""
 
 
 def _ber_length(size: int) -> bytes:

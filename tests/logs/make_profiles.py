@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from drivers import registry
 from drivers.driver import Scenario
@@ -72,11 +72,11 @@ def cases_of(profile: Profile) -> list[Case]:
     return list(CASES) if profile.framing.acknowledged else [approved, declined, silent, reboot]
 
 
-def make(name: str) -> None:
-    """All logs of one profile."""
+def make(name: str, cases: Sequence[Case] = ()) -> None:
+    """The logs of one profile: all that can happen, or some cases."""
     profile = load(registry.profiles()[name])
     driver = registry.get(name)
-    for case in cases_of(profile):
+    for case in cases or cases_of(profile):
         notes, scenarios = CASES[case]
         told = (notes, "terminal and cashier both driven by the profile")
         with recorded(driver, case.__name__, told, driver.framings[0], *scenarios) as bench:
