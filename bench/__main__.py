@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import sys
 
-from bench import agent, bridge, confirm
+from bench import agent, bridge, confirm, decoders, reconcile
 
-BENCHES = {"bridge": bridge.run, "agent": agent.run, "confirm": confirm.run}
+BENCHES = {
+    "bridge": bridge.run,
+    "agent": agent.run,
+    "confirm": confirm.run,
+    "decoders": decoders.run,
+    "reconcile": reconcile.run,
+}
 
 for name in sys.argv[1:] or BENCHES:
     for figure in BENCHES[name]():
