@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 
 from agent import log
+from agent.checks.tables import table_names
 from agent.cli import add_config
 from agent.config import load
 from agent.daemon import Daemon
+from drivers.codes import check_site
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,5 +20,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM or Ctrl-C."""
     config = load(args.config)
+    check_site(table_names())  # a table that can't be used is told now, not at the first code
     log.configure(config.log.level, config.log.format)
     return Daemon(config, log.logger(agent=config.agent.id)).run()
