@@ -8,11 +8,14 @@ import tempfile
 import threading
 from pathlib import Path
 
+from agent.demo import dashboard
 from agent.demo.broker import DemoBroker
-from agent.demo.page import Board, serve
+from agent.demo.dashboard import Dashboard
 from agent.demo.stage import PCS, Stage
 from agent.errors import UnreachableError
 from agent.texts import Texts, language_of_environment
+
+_LOOK_EVERY_S = 1.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,36 +25,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until Ctrl-C."""
+    """Run until Ctrl-C or SIGTERM."""
     texts = Texts(language_of_environment())
+    dashboard.check(args.port)
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
     with tempfile.TemporaryDirectory(prefix="tillwatch-demo-") as name:
         folder = Path(name)
         broker = DemoBroker(folder)
-        board = Board(broker.port)
-        try:
-            server = serve(board, args.port)
-        except OSError as error:
-            board.close()
-            broker.stop()
-            raise UnreachableError("demo.port_taken", port=args.port, detail=error.strerror) from error
         stage = Stage(folder, broker.port, (lambda _: None) if args.quiet else _say)
+        collector: Dashboard | None = None
         try:
+            collector = Dashboard(folder, broker.port, args.port)
+            collector.await_ready()
             stage.start()
-            url = f"http://127.0.0.1:{args.port}/"
-            print(texts.say("demo.ready", url=url, pcs=len(PCS), broker=broker.name, folder=folder), flush=True)
-            done.wait()
+            collector.keep_books()
+            print(
+                texts.say("demo.ready", url=collector.url, pcs=len(PCS), broker=broker.name, folder=folder), flush=True
+            )
+            _await(done, collector)
             print(texts.say("demo.stopping"), flush=True)
         finally:
             stage.stop()
-            server.shutdown()
-            server.server_close()
-            board.close()
+            if collector is not None:
+                collector.stop()
             broker.stop()
     print(texts.say("demo.stopped"), flush=True)
     return 0
+
+
+def _await(done: threading.Event, collector: Dashboard) -> None:
+    """Until somebody stops the demo. Raises UnreachableError when the collector ends by itself."""
+    while not done.wait(_LOOK_EVERY_S):
+        if not collector.alive:
+            raise UnreachableError("demo.collector_ended")
 
 
 def _say(line: str) -> None:

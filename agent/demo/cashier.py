@@ -17,6 +17,8 @@ from pathlib import Path
 
 import serial
 
+#: a nonce is written in digits
+_DIGITS = str.maketrans("abcdef", "012345")
 ENQ, ACK, NAK, EOT, STX, ETX = b"\x05", b"\x06", b"\x15", b"\x04", b"\x02", b"\x03"
 
 
@@ -55,11 +57,14 @@ class _Stream:
         os.write(self._descriptor, data)
 
 
-def pay_concert(port: Path, amount: int, manner: Manner, patience_s: float) -> str | None:
-    """Pay over Caisse Concert; the result digit, or None when there was no answer. Raises OSError, NoAnswer."""
+def pay_concert(port: Path, amount: int, manner: Manner, patience_s: float, currency: str = "978") -> str | None:
+    """Pay over Caisse Concert; the result digit, or None when there was no answer. Raises OSError, NoAnswer.
+
+    `currency`: ISO 4217 number.
+    """
     with serial.Serial(str(port), 9600, timeout=0) as opened:
         line = _Stream(opened.fileno())
-        request = f"01{amount:08}1" + "10978" + " " * 10 + "A010B010"
+        request = f"01{amount:08}1" + f"10{currency}" + " " * 10 + "A010B010"
         body = request.encode() + ETX
         line.write(ENQ)
         _expect(line, ACK)
@@ -83,11 +88,16 @@ def pay_concert(port: Path, amount: int, manner: Manner, patience_s: float) -> s
         return answer[2:3].decode()
 
 
-def pay_zvt(address: tuple[str, int], amount: int, manner: Manner, patience_s: float) -> str | None:
-    """Pay over ZVT on TCP; the result code, or None when there was no answer. Raises OSError, NoAnswer."""
+def pay_zvt(
+    address: tuple[str, int], amount: int, manner: Manner, patience_s: float, currency: str = "978"
+) -> str | None:
+    """Pay over ZVT on TCP; the result code, or None when there was no answer. Raises OSError, NoAnswer.
+
+    `currency`: ISO 4217 number.
+    """
     with socket.create_connection(address, timeout=5) as connection:
         line = _Stream(connection.fileno())
-        line.write(bytes.fromhex("06010A04") + bytes.fromhex(f"{amount:012}") + bytes.fromhex("490978"))
+        line.write(bytes.fromhex("06010A04") + bytes.fromhex(f"{amount:012}") + bytes.fromhex(f"490{currency}"))
         if manner is Manner.WALK_AWAY:
             _read_apdu(line, 5)
             return None
@@ -104,6 +114,29 @@ def pay_zvt(address: tuple[str, int], amount: int, manner: Manner, patience_s: f
                 result = f"{body[body.index(0x27) + 1]:02X}"
             if head in (b"\x06\x0f", b"\x06\x1e"):
                 return result
+
+
+def pay_ing_tlv(port: Path, amount: int, manner: Manner, patience_s: float) -> str | None:
+    """Pay over ING-TLV (config/protocols/ing-tlv.toml); the response code. Raises OSError, NoAnswer."""
+    with serial.Serial(str(port), 9600, timeout=0) as opened:
+        line = _Stream(opened.fileno())
+        nonce = os.urandom(2).hex().translate(_DIGITS)
+        fields = {"DF01": "00", "DF02": "45", "DF03": f"{amount:012}", "DF04": nonce, "DF08": "5555", "DF09": "3004"}
+        body = b"".join(bytes.fromhex(f"{tag}{len(value) // 2:02X}{value}") for tag, value in fields.items())
+        covered = bytes.fromhex(f"{len(body):04}") + body + ETX
+        line.write(STX + covered + bytes([reduce(xor, covered)]))
+        _expect(line, ACK)
+        if manner is Manner.WALK_AWAY:
+            return None
+        _expect(line, STX, patience_s)
+        length = int(line.read(2, 2).hex())
+        answer = line.read(length + 2, 5)
+        if manner is Manner.NO_ACK:
+            time.sleep(4)
+            return None
+        line.write(ACK)
+        code = answer.find(b"\xdf\x07\x02")
+        return answer[code + 3 : code + 5].decode("ascii", "replace") if code >= 0 else "?"
 
 
 def _read_apdu(line: _Stream, seconds: float) -> tuple[bytes, bytes]:

@@ -6,16 +6,17 @@ import random
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.demo.broker import free_port
-from agent.demo.cashier import Manner, NoAnswer, pay_concert, pay_zvt
+from agent.demo.cashier import Manner, NoAnswer, pay_concert, pay_ing_tlv, pay_zvt
 
 #: how long a scripted cashier application waits for an answer
 PATIENCE_S = 12.0
+#: ISO 4217 number of the yuan
+CNY = "156"
 _CONFIG = """[agent]
 id = "{pc}"
 site = "{site}"
@@ -54,6 +55,8 @@ class Post:
     scenarios: str
     manners: tuple[Manner, ...] = (Manner.PROPER,)
     tcp: bool = False
+    printer: bool = False  # only its printer is heard, and it pays by itself
+    card: str = "6220000000000019"
     ask: bool = False  # the site allows what the driver by itself only watches
 
 
@@ -71,16 +74,16 @@ PCS = (
         "cashier-01",
         "outpatient-1",
         (
-            Post("pos1", "concert", "approve,approve,decline,approve"),
-            Post("pos2", "zvt", "approve,cancel,approve,approve", tcp=True),
+            Post("pos1", "ing-tlv", "approve,approve,decline,approve,approve,approve"),
+            Post("pos2", "receipt", "approve", printer=True, card="6220000000000027"),
         ),
     ),
     Pc(
         "cashier-02",
         "outpatient-1",
         (
-            Post("pos1", "concert", "approve,reboot,approve,garbage,silent", ask=True),
-            Post("pos2", "zvt", "approve,approve,lost", tcp=True),
+            Post("pos1", "concert", "approve,reboot,approve,garbage,silent", ask=True, card="6200000000000005"),
+            Post("pos2", "ing-tlv", "approve,approve,cancel,approve,lost", card="6220000000000035"),
         ),
     ),
     Pc(
@@ -88,9 +91,10 @@ PCS = (
         "inpatient-1",
         (
             Post("pos1", "concert", "approve", (Manner.PROPER, Manner.NO_ACK, Manner.PROPER, Manner.WALK_AWAY)),
-            Post("pos2", "zvt", "approve,decline,approve,reboot", tcp=True),
+            Post("pos2", "zvt", "approve,decline,approve,reboot", tcp=True, card="6220000000000043"),
         ),
     ),
+    Pc("cashier-04", "inpatient-1", (Post("pos1", "zvt", "approve,approve,approve,cancel,lost", tcp=True),)),
 )
 
 
@@ -116,19 +120,21 @@ class Stage:
                 device = self._start_terminal(post, home)
                 cashier: Path | int = free_port() if post.tcp else home / "run" / post.name
                 ports.append(cashier)
-                address = f"tcp:127.0.0.1:{cashier}" if post.tcp else f"pty:{cashier}"
+                address = "none" if post.printer else f"tcp:127.0.0.1:{cashier}" if post.tcp else f"pty:{cashier}"
                 text += _TERMINAL.format(
                     name=post.name,
                     protocol=post.protocol,
                     device=device,
                     cashier=address,
-                    currency="EUR",
+                    currency="CNY",
                     policy='policy = "ask"' if post.ask else "",
                 )
             config = home / "agent.toml"
             config.write_text(text, encoding="utf-8")
             self._agents.append(self._spawn("run", "--config", str(config), log=home / "agent.log"))
             for post, port in zip(pc.posts, ports, strict=True):
+                if post.printer:
+                    continue
                 pay = threading.Thread(target=self._pay_on, args=(pc, post, port, number), daemon=True)
                 pay.start()
 
@@ -146,7 +152,17 @@ class Stage:
 
     def _start_terminal(self, post: Post, home: Path) -> str:
         """A simulated terminal; returns the device the agent is to open."""
-        common = ["--scenario", post.scenarios, "--think", "1.5", "--reboot", "4", "--late", "20"]
+        common = [
+            "--scenario",
+            post.scenarios,
+            "--think",
+            "9" if post.printer else "1.5",
+            "--reboot",
+            "4",
+            "--late",
+            "20",
+        ]
+        common += ["--card", post.card, "--currency", "CNY"]
         log = home / f"{post.name}.log"
         if post.tcp:
             address = f"127.0.0.1:{free_port()}"
@@ -173,7 +189,7 @@ class Stage:
         while not self._stopping.wait(chance.uniform(1.5, 5)):
             amount, manner = chance.randrange(500, 40_000), post.manners[turn % len(post.manners)]
             try:
-                result = _pay(port, amount, manner)
+                result = _pay(post.protocol, port, amount, manner)
                 turn += 1
                 self.say(f"{pc.name}/{post.name}: {amount / 100:.2f} → {result or manner}")
             except (OSError, NoAnswer):
@@ -181,17 +197,9 @@ class Stage:
                 self._stopping.wait(2)
 
 
-def _pay(port: Path | int, amount: int, manner: Manner) -> str | None:
+def _pay(protocol: str, port: Path | int, amount: int, manner: Manner) -> str | None:
     if isinstance(port, int):
-        return pay_zvt(("127.0.0.1", port), amount, manner, PATIENCE_S)
-    return pay_concert(port, amount, manner, PATIENCE_S)
-
-
-def await_files(paths: list[Path], seconds: float) -> bool:
-    """Whether all of them came to be in that time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if all(path.exists() for path in paths):
-            return True
-        time.sleep(0.05)
-    return False
+        return pay_zvt(("127.0.0.1", port), amount, manner, PATIENCE_S, CNY)
+    if protocol == "concert":
+        return pay_concert(port, amount, manner, PATIENCE_S, CNY)
+    return pay_ing_tlv(port, amount, manner, PATIENCE_S)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from collector.ledger.tables import transactions
 from collector.ledger.views_payments import SILENT_AFTER_US
@@ -83,18 +83,18 @@ def truth(connection: Connection, since_us: int) -> Truth:
 
 
 def per_minute(connection: Connection, since_us: int, until_us: int) -> list[tuple[int, int, int]]:
-    """(minute's begin in seconds, payments, of these in doubt or declined) for every minute of the span."""
+    """(minute's begin in seconds, payments, of these in doubt or ended without money) for every minute of the span."""
     minute = (_columns.started_us // MINUTE_US).label("minute")
     query = (
-        select(minute, _columns.outcome, func.count())
+        select(minute, _columns.outcome, or_(_columns.final, _columns.pending).label("told"), func.count())
         .where(_columns.started_us >= since_us, _columns.started_us < until_us)
-        .group_by(minute, _columns.outcome)
+        .group_by(minute, _columns.outcome, "told")
     )
     totals: Counter[int] = Counter()
     failed: Counter[int] = Counter()
-    for number, outcome, count in connection.execute(query):
+    for number, outcome, told, count in connection.execute(query):
         totals[int(number)] += int(count)
-        if outcome != "approved":
+        if told and outcome != "approved":
             failed[int(number)] += int(count)
     first, last = since_us // MINUTE_US, (until_us - 1) // MINUTE_US
     return [(number * 60, totals[number], failed[number]) for number in range(first, last + 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ from collector.ledger import audit, reconcile
 from collector.reconcile.explain import evidence_line, explain
 from collector.web.context import site_of
 from collector.web.language import texts_of
-from collector.web.pages.draw import draw
+from collector.web.pages.draw import draw, shown_of
 from collector.web.problems import Problem
 from collector.web.security import Reader, require
 
@@ -74,6 +75,8 @@ def one_day(request: Request, day: str, _user: Reader) -> Response:
             for one in shown
         ],
         findings=findings,
+        books=replace(shown_of(request), zone=zone),
+        currency=next((one.currency for one in differences if one.currency), None),
     )
 
 

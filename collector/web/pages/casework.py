@@ -134,8 +134,7 @@ def _act(
 
 
 def _desk(request: Request) -> Desk:
-    site = site_of(request)
-    return Desk(site.ledger, site.clock)
+    return site_of(request).desk
 
 
 def _case(

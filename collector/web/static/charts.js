@@ -19,7 +19,7 @@
       { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, size: 52,
         font: "11px sans-serif", values: (_u, ticks) => ticks.map((v) => (Number.isInteger(v) || !place.dataset.whole ? +v.toFixed(3) + (place.dataset.unit || "") : "")) },
     ],
-    series: [{ value: "{HH}:{mm}:{ss}" }].concat(data.series.map((line) => ({
+    series: [{ label: place.dataset.time || "", value: "{HH}:{mm}:{ss}" }].concat(data.series.map((line) => ({
       label: line.label,
       stroke: colour(INKS[line.ink] || "--accent"),
       width: line.kind === "bars" ? 0 : 1.8,
