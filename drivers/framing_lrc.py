@@ -19,8 +19,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
-from functools import reduce
-from operator import xor
 
 STX = 0x02
 ETX = 0x03
@@ -43,7 +41,13 @@ class Byte(IntEnum):
 
 def lrc(body: bytes) -> int:
     """Longitudinal redundancy check: XOR of the body's bytes and the ETX behind it."""
-    return reduce(xor, body, ETX)
+    folded = int.from_bytes(body, "little")
+    size = len(body)
+    while size > 1:  # the upper half onto the lower one: some eight steps instead of one a byte
+        half = (size + 1) // 2
+        folded = (folded >> 8 * half) ^ (folded & ((1 << 8 * half) - 1))
+        size = half
+    return folded ^ ETX
 
 
 def frame(body: bytes) -> bytes:
@@ -56,6 +60,9 @@ class Control:
     """A control byte outside any frame."""
 
     byte: Byte
+
+
+_CONTROLS = {byte.value: Control(byte) for byte in Byte}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,8 @@ class LrcFramer:
 
     def feed(self, data: bytes) -> list[Token]:
         """Take bytes; return the tokens they complete."""
+        if len(data) == 1 and self._at is _At.OUTSIDE and not self._skipped and (alone := _CONTROLS.get(data[0])):
+            return [alone]  # most of what passes is an acknowledgement by itself
         place = 0
         while place < len(data):
             if self._at is _At.OUTSIDE:
@@ -135,7 +144,7 @@ class LrcFramer:
         if data[end] == STX:
             self._at = _At.BODY
         else:
-            self._tokens.append(Control(Byte(data[end])))
+            self._tokens.append(_CONTROLS[data[end]])
         return end + 1
 
     def _in_body(self, data: bytes, place: int) -> int:

@@ -12,6 +12,7 @@ were cut. Every byte is looked at a bounded number of times, and no more than MA
 
 from __future__ import annotations
 
+from binascii import crc_hqx
 from dataclasses import dataclass
 
 from drivers.driver import Framing
@@ -19,7 +20,6 @@ from drivers.driver import Framing
 DLE, STX, ETX, ACK, NAK = 0x10, 0x02, 0x03, 0x06, 0x15
 MAX_APDU = 8192
 _MAX_FRAME = 2 * MAX_APDU + 6  # bytes of a serial frame up to its end mark, every byte doubled
-_POLYNOMIAL = 0x8408
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +61,17 @@ _STRAY = "no frame"
 _CUT = "frame broke off"
 
 
-def _crc_table() -> tuple[int, ...]:
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (_POLYNOMIAL if value & 1 else 0)  # noqa: PLW2901 (shifted bit by bit)
-        table.append(value)
-    return tuple(table)
-
-
-_TABLE = _crc_table()
+_TURNED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+_ETX_BYTE = bytes([ETX])
 
 
 def crc(apdu: bytes) -> int:
-    """The CRC of a serial frame that carries this APDU."""
-    value = 0
-    for byte in (*apdu, ETX):
-        value = value >> 8 ^ _TABLE[(value ^ byte) & 0xFF]
-    return value
+    """The CRC of a serial frame that carries this APDU: CRC-16/KERMIT.
+
+    It is the CRC that the C library's crc_hqx computes, with the bits of each byte, and of the result, turned round.
+    """
+    turned = crc_hqx((apdu + _ETX_BYTE).translate(_TURNED), 0)
+    return _TURNED[turned >> 8] | _TURNED[turned & 0xFF] << 8
 
 
 def serial_frame(apdu: bytes, wrong: int = 0) -> bytes:

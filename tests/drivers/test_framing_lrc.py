@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from functools import reduce
+from operator import xor
 
 import pytest
 from hypothesis import given
@@ -137,3 +139,8 @@ def test_hostile_input_costs_linear_time(unit: bytes) -> None:
 
     # Four times the bytes; quadratic cost would be sixteen times the time.
     assert cost(80_000) < 10 * cost(20_000) + 0.02
+
+
+@given(body=st.binary(max_size=400))
+def test_the_lrc_is_the_xor_of_its_bytes(body: bytes) -> None:
+    assert lrc(body) == reduce(xor, body, ETX)

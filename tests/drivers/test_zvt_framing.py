@@ -394,3 +394,13 @@ def test_a_megabyte_of_it_in_one_piece(framing: Framing, name: str) -> None:
     framer.feed(unit * (1_000_000 // len(unit)))
     framer.give_up()
     assert framer.idle
+
+
+@given(apdu=st.binary(max_size=400))
+def test_the_crc_is_the_reflected_one_with_8408(apdu: bytes) -> None:
+    value = 0
+    for byte in (*apdu, 0x03):
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x8408 if value & 1 else 0)
+    assert crc(apdu) == value
