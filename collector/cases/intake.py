@@ -27,7 +27,11 @@ WATCHED = frozenset(
         "transaction.warning",
     }
 )
-_WARNINGS = {"possible_double_charge": Kind.DOUBLE_CHARGE, "contradiction": Kind.CONTRADICTION}
+_WARNINGS = {
+    "possible_double_charge": Kind.DOUBLE_CHARGE,
+    "contradiction": Kind.CONTRADICTION,
+    "reversal_failed": Kind.REVERSAL_FAILED,
+}
 
 
 def take(connection: Connection, events: Sequence[Event], now_us: int) -> None:

@@ -12,6 +12,7 @@ class Kind(StrEnum):
     UNDELIVERED = "undelivered"  # charged, and the cashier application does not know
     DOUBLE_CHARGE = "double_charge"  # a second payment of the same amount followed an unknown one
     CONTRADICTION = "contradiction"  # the terminal said otherwise after a doubt was settled
+    REVERSAL_FAILED = "reversal_failed"  # the terminal could not take a payment back, and has given up trying
     SETTLEMENT_MISMATCH = "settlement_mismatch"  # terminal and journal, or terminal and host, disagree on the day
     CHARGED_NOT_BOOKED = "charged_not_booked"  # reconciliation: in the acquirer's file, not in the hospital's books
     BOOKED_NOT_CHARGED = "booked_not_charged"  # reconciliation: the other way round
@@ -66,6 +67,7 @@ DUE_S: dict[Kind, int] = {
     Kind.UNDELIVERED: 4 * _H,
     Kind.DOUBLE_CHARGE: 4 * _H,
     Kind.CONTRADICTION: 24 * _H,
+    Kind.REVERSAL_FAILED: 4 * _H,
     Kind.SETTLEMENT_MISMATCH: 24 * _H,
     Kind.CHARGED_NOT_BOOKED: 24 * _H,
     Kind.BOOKED_NOT_CHARGED: 24 * _H,

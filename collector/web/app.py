@@ -21,7 +21,7 @@ from collector.cases.desk import Desk
 from collector.hub import Hub
 from collector.ingest.ingest import Health
 from collector.ledger import Clock, Ledger
-from collector.web import api, api_cases, api_health, api_metrics, auth, problems, security, sse
+from collector.web import api, api_cases, api_health, api_metrics, api_papers, auth, problems, security, sse
 from collector.web.context import Site
 from collector.web.live import Live
 from collector.web.metrics import Metrics
@@ -29,6 +29,7 @@ from collector.web.openapi import describe
 from collector.web.problems import ErrorPage
 from collector.web.settings import WebSettings
 
+_ROUTERS = tuple(part.router for part in (api_health, api, api_cases, api_papers, sse, api_metrics, auth))
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -85,15 +86,7 @@ def create_app(
     describe(app)
     problems.install(app, error_page)
     app.add_middleware(security.Headers, https=settings.https)
-    for router in (
-        api_health.router,
-        api.router,
-        api_cases.router,
-        sse.router,
-        api_metrics.router,
-        auth.router,
-        *pages,
-    ):
+    for router in (*_ROUTERS, *pages):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     return app
