@@ -97,7 +97,8 @@ def settlement(book: Book, what: Settlement, at: At, terms: Terms) -> Step:
     settling = book.current is not None and book.current.kind is Kind.SETTLEMENT
     current = book.current.id if settling and book.current else None
     settled: tuple[Draft, ...] = ()
-    if what.balanced is not False:  # totals that the host does not agree with prove nothing
+    # A terminal's own totals leave out what it does not know to be charged: only a host that agrees proves anything.
+    if what.balanced or (what.balanced is None and not terms.reverses):
         book, settled = totals(book, what.totals, at, terms)
     stated = [total.net for total in what.totals if total.amount is not None]
     data = SettlementData(

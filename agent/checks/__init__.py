@@ -1,7 +1,8 @@
 """What `tillwatch check` looks at. Each check is a small function that returns a `Check`; nothing here prints.
 
 places.py folders and disk · lines.py devices and cashier ports · broker.py network, TLS, log-in · host.py clock,
-other programs, our own processes · tables.py the site's response codes. Nothing is changed, and nothing that our bridge uses is opened.
+other programs, our own processes · tables.py the site's response codes. Nothing is changed, and nothing that our
+bridge uses is opened.
 """
 
 from __future__ import annotations

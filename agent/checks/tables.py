@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.checks.check import Check
+from agent.checks.check import Check, State
+from agent.phrase import Phrase
 from drivers import codes, registry
 from drivers.codes import CodesError
 
@@ -14,7 +15,7 @@ def checks() -> Iterator[Check]:
     try:
         read = codes.check_site(table_names())
     except CodesError as error:
-        yield Check.fail("codes", f"codes.{error.key}", **error.values)
+        yield Check("codes", State.FAIL, Phrase(f"codes.{error.key}", error.values))
         return
     if read:
         yield Check.ok("codes", "check.codes_ok", files=", ".join(path.name for path in read))

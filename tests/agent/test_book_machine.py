@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -24,9 +25,10 @@ from agent.payments import (
     Tick,
     Waited,
 )
-from drivers.observations import Acked, Facts, Kind, Outcome, Phase
+from drivers.observations import Acked, Direction, Facts, Kind, Outcome, Phase, Reversal
 from drivers.queries import Finding, Query, Said
 from tests.agent.lines import TERMS, Play, answer, broken, cashier_ack, progress, request, terminal_ack
+from tests.agent.test_reversals import T, said, sale, undo, undone
 
 AMOUNTS = st.sampled_from([100, 250, None])
 FINAL_TYPES = (EventType.TRANSACTION_COMPLETED, EventType.TRANSACTION_CONFIRMED)
@@ -35,9 +37,11 @@ FINAL_TYPES = (EventType.TRANSACTION_COMPLETED, EventType.TRANSACTION_CONFIRMED)
 class BookMachine(RuleBasedStateMachine):
     """Any sequence of what a line can show."""
 
+    terms = TERMS
+
     @initialize()
     def begin(self) -> None:
-        self.play = Play()
+        self.play = Play(self.terms)
         self.approved_amounts: set[int | None] = set()
 
     @rule(amount=AMOUNTS, kind=st.sampled_from([Kind.PURCHASE, Kind.REFUND, Kind.SETTLEMENT, None]))
@@ -115,7 +119,10 @@ class BookMachine(RuleBasedStateMachine):
     def outcomes_never_change(self) -> None:
         outcomes: dict[str, Outcome] = {}
         for data in self.told(*FINAL_TYPES):
-            assert outcomes.setdefault(data.transaction, data.outcome) is data.outcome
+            before = outcomes.get(data.transaction, data.outcome)
+            undone = data.how == "reversal" and before is Outcome.APPROVED and self.terms.reverses
+            assert before is data.outcome or undone
+            outcomes[data.transaction] = data.outcome
             assert data.outcome is not Outcome.UNKNOWN
             assert data.final
 
@@ -142,13 +149,21 @@ class BookMachine(RuleBasedStateMachine):
     def every_doubt_is_being_asked_about_or_in_peoples_hands(self) -> None:
         for payment in self.play.book.unknown:
             assert payment.doubt is not None
-            asked = any(query.proves for query in payment.doubt.asks_left)
-            assert asked or payment.doubt.call is Call.FINAL
+            hope = self.terms.reverses or any(query.proves for query in payment.doubt.asks_left)
+            assert hope or payment.doubt.call is Call.FINAL
 
     @invariant()
     def people_are_called_once_each_time(self) -> None:
-        calls = [(data.transaction, data.call) for data in self.told(EventType.TRANSACTION_ESCALATED)]
-        assert len(calls) == len(set(calls))
+        """Once each doubt: a payment that is undone after its approval is in doubt once more."""
+        calls: set[tuple[str, Call | None]] = set()
+        for draft in self.play.drafts:
+            if not isinstance(draft.data, TransactionData):
+                continue
+            if draft.type is EventType.TRANSACTION_PENDING:
+                calls -= {(draft.data.transaction, call) for call in (*Call, None)}
+            if draft.type is EventType.TRANSACTION_ESCALATED:
+                assert (draft.data.transaction, draft.data.call) not in calls
+                calls.add((draft.data.transaction, draft.data.call))
 
     @invariant()
     def a_warning_names_another_transaction(self) -> None:
@@ -191,7 +206,64 @@ class BookMachine(RuleBasedStateMachine):
         ]
 
 
+TRACES = st.integers(1, 4)
+SIDES = st.sampled_from([Direction.TERMINAL, Direction.TERMINAL, Direction.CASHIER])
+
+
+class ReversalMachine(BookMachine):
+    """The same promises where a terminal undoes its own payments, nobody acknowledges, and numbers name a payment."""
+
+    terms = T
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        self.reversed: set[str] = set()
+
+    @rule(trace=TRACES, amount=st.sampled_from([100, 250]), kind=st.sampled_from([Kind.PURCHASE, Kind.VOID]), by=SIDES)
+    def a_payment_begins(self, trace: int, amount: int, kind: Kind, by: Direction) -> None:
+        self.play.see(replace(sale(trace, amount, kind), direction=by))
+
+    @rule(trace=TRACES, amount=st.sampled_from([100, 250]), outcome=st.sampled_from(list(Outcome)), by=SIDES)
+    def an_answer_comes(self, trace: int, amount: int, outcome: Outcome, by: Direction) -> None:
+        if outcome is Outcome.APPROVED:
+            self.approved_amounts.add(amount)
+        self.play.see(replace(said(trace, outcome, amount), direction=by))
+
+    @rule(trace=TRACES, amount=st.sampled_from([100, 250]), why=st.sampled_from(list(Reversal)))
+    def the_terminal_undoes(self, trace: int, amount: int, why: Reversal) -> None:
+        before = self.final()
+        self.play.see(undo(trace, amount, why))
+        assert self.final() == before  # to ask for it settles nothing
+
+    @rule(
+        trace=TRACES,
+        amount=st.sampled_from([100, 250, None]),
+        outcome=st.sampled_from([Outcome.REVERSED, Outcome.NOT_EXECUTED, Outcome.UNKNOWN]),
+    )
+    def the_host_answers_a_reversal(self, trace: int, amount: int | None, outcome: Outcome) -> None:
+        named = {p.id for p in self.play.book.unknown if p.facts.trace in (f"{trace:06d}", None)}
+        if (current := self.play.book.current) is not None:
+            named.add(current.id)
+        before, known = self.final(), {data.transaction for data in self.told(EventType.TRANSACTION_STARTED)}
+        self.play.see(undone(trace, outcome, amount))
+        changed = {id: after for id, after in self.final().items() if before.get(id) is not after}
+        assert len(changed) <= 1
+        assert set(changed) <= named | ({*changed} - known)
+        assert set(changed.values()) <= {outcome}
+        assert outcome is not Outcome.UNKNOWN or not changed
+
+    @invariant()
+    def a_tally_of_settled_payments_is_never_negative(self) -> None:
+        assert self.play.book.tally.count >= 0
+
+    def final(self) -> dict[str, Outcome]:
+        return {data.transaction: data.outcome for data in self.told(*FINAL_TYPES)}
+
+
 BookMachine.TestCase.settings = settings(
     max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestBookMachine = BookMachine.TestCase
+ReversalMachine.TestCase.settings = BookMachine.TestCase.settings
+TestReversalMachine = ReversalMachine.TestCase
