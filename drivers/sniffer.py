@@ -64,7 +64,7 @@ class _Ear:
 
     def __init__(self, direction: Direction) -> None:
         self._direction = direction
-        self._paper = Paper(direction)
+        self._paper = Paper(direction, breaks=True)
         self._rest = True
         self._printed = False  # since the last silence
         self._loose = bytearray()  # bytes outside of frames, searched for ISO 8583 when they end

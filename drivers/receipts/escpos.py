@@ -17,6 +17,7 @@ from enum import Enum, auto
 
 ESC, GS, FS, DLE = 0x1B, 0x1D, 0x1C, 0x10
 _LF, _CR, _HT, _FF = 0x0A, 0x0D, 0x09, 0x0C
+_PROTOCOL = b"\x01\x02\x03\x04\x05\x06\x15\x16\x17"
 _TEXT = re.compile(rb"[^\x00-\x1f]+")
 _LONGEST = 260  # bytes of a command's head with its arguments, NUL-terminated bar codes included
 _MOST_DATA = 1 << 20  # bytes of one picture: more is no command of a receipt printer
@@ -79,9 +80,10 @@ Extent = tuple[int, int] | None
 
 
 class Stripper:
-    """One printer's stream."""
+    """One printer's stream. `breaks`: control bytes of a line's protocol (STX, ETX, ACK …) end a line of text."""
 
-    def __init__(self) -> None:
+    def __init__(self, breaks: bool = False) -> None:
+        self._breaks = breaks
         self._held = b""
         self._skip = 0
         self._newline = 0  # the last byte, when it was CR or LF: the other one behind it belongs to it
@@ -140,6 +142,8 @@ class Stripper:
             pieces.append(Sign.CUT)
         elif byte not in _FIXED:
             self.dropped += 1
+            if self._breaks and byte in _PROTOCOL:
+                pieces.append(Feed(0))
         if byte not in _FIXED:
             return 1
         command = data[place : place + _LONGEST]

@@ -65,8 +65,10 @@ def _pattern(written: str) -> str:
 
 
 _ANY = "|".join(_pattern(written) for written in sorted((w for all_ in LABELS.values() for w in all_), key=len)[::-1])
+#: tried before the labels themselves, which are many
+_FIRST = "".join(sorted({letter for all_ in LABELS.values() for w in all_ for letter in (w[0], w[0].lower())}))
 _LABEL = re.compile(
-    rf"(?<![A-Za-z\u4e00-\u9fff])(?P<label>{_ANY})(?![A-Za-z\u4e00-\u9fff])"
+    rf"(?=[{_FIRST}])(?<![A-Za-z\u4e00-\u9fff])(?P<label>{_ANY})(?![A-Za-z\u4e00-\u9fff])"
     r"(?:\s{0,2}\((?P<inside>[^()]{1,24})\)|\s{0,2}/[A-Z][A-Z. ]{1,20})?\s{0,8}(?P<colon>:)?",
     re.IGNORECASE,
 )

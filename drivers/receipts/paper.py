@@ -28,11 +28,11 @@ _MARKS_ABOVE = 4  # lines above a title that may belong to it
 
 
 class Paper:
-    """What one side prints."""
+    """What one side prints. `breaks`: as in Stripper, for lines that carry more than a printer's bytes."""
 
-    def __init__(self, direction: Direction) -> None:
+    def __init__(self, direction: Direction, breaks: bool = False) -> None:
         self._direction = direction
-        self._stripper = Stripper()
+        self._stripper = Stripper(breaks)
         self._begin()
 
     def _begin(self) -> None:

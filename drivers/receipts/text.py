@@ -48,7 +48,11 @@ def decoded(lines: Sequence[bytes], page: int = 0) -> list[str]:
     whole = b"\n".join(lines)
     text = whole.decode("ascii") if whole.isascii() else _best(whole, page)
     shown = text.translate(_NARROW_DIGITS).split("\n")
-    return ["".join(char for char in line if char.isprintable()).rstrip() for line in shown]
+    return [_printable(line).rstrip() for line in shown]
+
+
+def _printable(line: str) -> str:
+    return line if line.isprintable() else "".join(char for char in line if char.isprintable())
 
 
 def narrowed(line: str) -> str:

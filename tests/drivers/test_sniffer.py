@@ -137,7 +137,7 @@ def test_hostile_input_costs_linear_time(unit: bytes) -> None:
         return best
 
     # Four times the bytes; quadratic cost would be sixteen times the time.
-    assert cost(48_000) < 10 * cost(12_000) + 0.05
+    assert cost(24_000) < 10 * cost(6_000) + 0.05
 
 
 def test_little_is_held() -> None:

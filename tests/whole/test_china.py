@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import serial
 
 from tests.subscriber import Subscriber
 from tests.whole.stand import Stand
@@ -27,6 +28,13 @@ class Tap:
     def prints(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._master, data[:256]) :]
+
+    def got(self, count: int) -> bytes:
+        """What came at the device's other end, so many bytes of it."""
+        data = b""
+        while len(data) < count:
+            data += os.read(self._master, count - len(data))
+        return data
 
     def close(self) -> None:
         os.close(self._master)
@@ -105,3 +113,30 @@ def test_a_declined_one_an_alarm_and_the_end_of_the_day(stand: Stand, tap: Tap) 
     assert {"name": "domestic sale", "count": 12, "amount": 1234500, "kind": "purchase"} in settled["totals"]
     assert stand.stop_agent() == 0
     no_full_number(stand.folder, subscriber)
+
+
+def test_what_the_cashier_application_prints_through_us_counts_as_well(stand: Stand, tap: Tap) -> None:
+    stand.terminal("printer", "receipt", tap.device)
+    with stand.subscriber() as subscriber:
+        stand.start_agent()
+        subscriber.await_type("terminal.connected")
+        with serial.Serial(str(stand.port("printer"))) as application:
+            application.write(slip("06"))
+            assert tap.got(len(slip("06"))) == slip("06")  # the paper is the application's; a copy of it is ours
+            paid = subscriber.await_type("transaction.completed")[0]["data"]
+    assert paid["channel_order"] == "4200002188202406071234567890"
+    assert stand.stop_agent() == 0
+
+
+def test_a_line_that_nobody_understands_still_tells_its_receipts(stand: Stand, tap: Tap) -> None:
+    stand.terminal("pos1", "sniffer", tap.device, "none")
+    with stand.subscriber() as subscriber:
+        stand.start_agent()
+        subscriber.await_type("terminal.connected")
+        tap.prints(b"\x05\x02unknown\x03\x00\x06" + slip("06"))
+        paid = subscriber.await_type("transaction.completed")[0]["data"]
+        receipt = subscriber.await_type("receipt.captured")[0]["data"]
+    assert (paid["amount"], paid["channel_order"]) == (3200, "4200002188202406071234567890")
+    assert receipt["transaction"] == paid["transaction"]
+    assert "unknown" not in "".join(receipt["text"])
+    assert stand.stop_agent() == 0
