@@ -71,7 +71,7 @@ class Terms:
         if sample.kind.takes_back and side is Side.ACQUIRER:
             last = main
             for _ in range(REFUND_WORKING_DAYS):
-                last = _working(last + timedelta(days=1))
+                last = working_day(last + timedelta(days=1))
             days += [
                 main + timedelta(days=n) for n in range(1, (last - main).days + 1) if main + timedelta(n) not in days
             ]
@@ -83,11 +83,11 @@ class Terms:
     def _arrives(self, side: Side, day: str) -> int:
         after = date.fromisoformat(day) + timedelta(days=1)
         if side is Side.ACQUIRER and not self.weekends:
-            after = _working(after)
+            after = working_day(after)
         return int(datetime.combine(after, ARRIVAL, self._cuts(side)[0].zone).astimezone(UTC).timestamp()) * 1_000_000
 
 
-def _working(day: date) -> date:
+def working_day(day: date) -> date:
     """The day, or the next Monday. Public holidays are not known: a file that comes later is waited for anyway."""
     return day + timedelta(days=max(0, 7 - day.weekday())) if day.weekday() >= 5 else day
 

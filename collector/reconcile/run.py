@@ -165,7 +165,7 @@ def _all_sources(given: tuple[Source, ...], earlier: reconcile.Day | None) -> li
 def _again(file: FileRead) -> Source:
     path = Path(file.path)
     try:
-        digest = _digest(path)
+        digest = digest_of(path)
     except OSError:
         digest = ""
     if digest != file.sha256:
@@ -173,7 +173,8 @@ def _again(file: FileRead) -> Source:
     return Source(path, formats.load(file.format))
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, as runs keep it."""
     digest = sha256()
     with path.open("rb") as opened:
         while chunk := opened.read(1 << 20):

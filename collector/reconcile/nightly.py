@@ -1,0 +1,163 @@
+"""Reconciliation without a person: files laid into a folder are reconciled each morning, and again when they change.
+
+The folder has one sub-folder for each format (`his-generic/`, `allinpay/` …); a file's name holds the business day, as
+20261124 or 2026-11-24. A day is reconciled from `at` on the next working day as soon as every sub-folder has its file,
+and at `until` with what there is; what is missing then is told once. A file that comes later still counts, for a week.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from agent.errors import TillwatchError
+from collector.duty import Duty
+from collector.ledger import Ledger, microseconds, reconcile
+from collector.reconcile import mapping
+from collector.reconcile.calendar import working_day
+from collector.reconcile.run import Report, Request, Source, digest_of, run_day
+
+EVERY_S = 60.0
+DAYS_BACK = 7
+BY = "nightly"
+_UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
+
+#: format → (path, size, modified): whether anything changed
+Fingerprint = dict[str, tuple[Path, int, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nightly:
+    """When and from where. Times of day in `zone`; `weekends`: acquirers' files come on Saturdays and Sundays too."""
+
+    folder: Path
+    zone: ZoneInfo
+    at: time = time(10, 30)
+    until: time = time(12, 0)
+    weekends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Files that had not come by `until`."""
+
+    day: str
+    formats: tuple[str, ...]
+
+
+class NightlyReconciliation(Duty):
+    """Comes round each minute; the ledger's clock says what is due. `tell` hears of each run, trouble, missing file."""
+
+    name = "reconcile"
+
+    def __init__(
+        self, ledger: Ledger, settings: Nightly, tell: Callable[[Report | Missing], None] = lambda _news: None
+    ) -> None:
+        super().__init__(EVERY_S)
+        self._ledger = ledger
+        self._settings = settings
+        self._tell = tell
+        self._seen: dict[str, Fingerprint] = {}  # as of the last turn: a file that still grows is left alone
+        self._done: dict[str, Fingerprint] = {}
+        self._missed: set[str] = set()
+
+    def turn(self) -> None:
+        """Reconcile what is due and has not been."""
+        now = self._ledger.clock().astimezone(self._settings.zone)
+        for day in self._days(now):
+            if self.stopping:
+                return
+            self._day(day, now)
+
+    def _days(self, now: datetime) -> Iterator[date]:
+        for back in range(DAYS_BACK, 0, -1):
+            day = now.date() - timedelta(days=back)
+            if now >= self._moment(day, self._settings.at):
+                yield day
+
+    def _moment(self, day: date, clock: time) -> datetime:
+        after = day + timedelta(days=1)
+        after = after if self._settings.weekends else working_day(after)
+        return datetime.combine(after, clock, self._settings.zone)
+
+    def _day(self, day: date, now: datetime) -> None:
+        name = day.isoformat()
+        wanted = formats_in(self._settings.folder)
+        found = files_of(self._settings.folder, wanted, day)
+        missing = tuple(sorted(set(wanted) - set(found)))
+        until = self._moment(day, self._settings.until)
+        if missing and now < until:
+            return
+        # Told on the day it was due: a new folder does not complain of the days before it.
+        if missing and name not in self._missed and now.date() == until.date():
+            self._missed.add(name)
+            self.log.warning("reconcile.file_missing", day=name, formats=", ".join(missing))
+            self._tell(Missing(name, missing))
+        settled, self._seen[name] = self._seen.get(name) == found, found
+        if not found or not settled or self._done.get(name) == found:
+            return
+        self._done[name] = found
+        if not self._known(name, found):
+            self._reconcile(name, found, now)
+
+    def _known(self, day: str, found: Fingerprint) -> bool:
+        """Whether the newest run of the day read just these files: after a restart of the collector nothing is new."""
+        with self._ledger.read() as connection:
+            before = reconcile.day(connection, day)
+        if before is None:
+            return False
+        read = {(file.format, file.sha256) for file in before.run.files}
+        return {(name, digest_of(path)) for name, (path, _, _) in found.items()} <= read and before.run.closed
+
+    def _reconcile(self, day: str, found: Fingerprint, now: datetime) -> None:
+        try:
+            files = tuple(Source(path, mapping.load(name)) for name, (path, _, _) in sorted(found.items()))
+            request = Request(
+                day=day,
+                files=files,
+                as_of_us=microseconds(now),
+                by=BY,
+                close=True,
+                zone=self._settings.zone,
+                weekends=self._settings.weekends,
+            )
+            report = run_day(self._ledger, request)
+        except TillwatchError as error:
+            self.log.error("reconcile.failed", day=day, error=str(error))
+            return
+        bad = sum(file.bad for file in report.run.files)
+        self.log.info(
+            "reconcile.done", day=day, run=report.run.number, differences=len(report.differences), bad_rows=bad
+        )
+        self._tell(report)
+
+
+def formats_in(folder: Path) -> list[str]:
+    """The formats whose sub-folders are there."""
+    known = set(mapping.known())
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name in known)
+
+
+def files_of(folder: Path, formats: list[str], day: date) -> Fingerprint:
+    """The newest file of the day for each format."""
+    named = re.compile(rf"(?<!\d)(?:{day:%Y%m%d}|{day:%Y-%m-%d})(?!\d)")
+    found: Fingerprint = {}
+    for name in formats:
+        files = [
+            (path.stat().st_mtime_ns, path)
+            for path in (folder / name).iterdir()
+            if path.is_file()
+            and named.search(path.name)
+            and not path.name.startswith(".")
+            and not path.name.endswith(_UNFINISHED)
+        ]
+        if files:
+            modified, path = max(files)
+            found[name] = (path, path.stat().st_size, modified)
+    return found
