@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 
-from bench import agent, bridge, confirm, decoders, reconcile
+from bench import agent, bridge, collector, confirm, decoders, reconcile
 
 BENCHES = {
+    "collector": collector.run,
     "bridge": bridge.run,
     "agent": agent.run,
     "confirm": confirm.run,

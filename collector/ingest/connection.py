@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from paho.mqtt import client as mqtt
@@ -22,6 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config import Mqtt
 from agent.publish import ConnectionFailed, authenticate, describe_failure
+from collector.ledger.incoming import Incoming
 
 IN_FLIGHT = 8_192
 GROUP = "collector"
@@ -34,21 +36,27 @@ SHARED = ("tillwatch/+/+/+/events/#", "tillwatch/1/+/+/metrics")
 OWN = ("tillwatch/1/+/+/state",)
 
 
+Reader = Callable[[str, bytes, bool], Incoming]
+
+
 class Message(NamedTuple):
     """A message that waits to be stored. `mid` 0: nothing to acknowledge."""
 
-    topic: str
-    payload: bytes
-    retained: bool
+    item: Incoming
     mid: int
     arrived: float  # monotonic, seconds
 
 
 class Connection:
-    """A connection that stands. Raises ConnectionFailed when it can't be had; `failure` says when it has ended."""
+    """A connection that stands. Raises ConnectionFailed when it can't be had; `failure` says when it has ended.
 
-    def __init__(self, settings: Mqtt, client_id: str | None, arrived: threading.Event) -> None:
+    `read`: (topic, payload, retained) → what it is; called in paho's thread, so that messages are read while the
+    database writes those before them. `arrived` is set when there is something to take.
+    """
+
+    def __init__(self, settings: Mqtt, client_id: str | None, read: Reader, arrived: threading.Event) -> None:
         self._settings = settings
+        self._read = read
         self._arrived = arrived
         self._inbox: deque[Message] = deque()
         self._connected = threading.Event()
@@ -179,5 +187,6 @@ class Connection:
         except UnicodeDecodeError:
             topic = ""
         mid = message.mid if message.qos == 1 else 0
-        self._inbox.append(Message(topic, bytes(message.payload), message.retain, mid, time.monotonic()))
+        item = self._read(topic, bytes(message.payload), message.retain)
+        self._inbox.append(Message(item, mid, time.monotonic()))
         self._arrived.set()

@@ -37,11 +37,11 @@ def parse(  # noqa: PLR0911 (each is one kind of message)
     _, version, site, agent, kind = parts[:5]
     if len(payload) > LARGEST:
         return Refused(received_us, topic, agent, "size", payload[:4096])
-    body = _object(payload)
+    text, body = _object(payload)
     if body is None:
         return Raw(received_us, topic, payload, "json")
     if kind == "events" and len(parts) == 6:
-        return _event(topic, version, site, agent, parts[5], payload, body, received_us)
+        return _event(topic, version, site, agent, parts[5], text, body, received_us)
     if version != "1" or kind not in ("state", "metrics"):
         return Raw(received_us, topic, payload, "version" if version != "1" else "topic")
     if kind == "metrics":
@@ -62,7 +62,7 @@ def _event(
     site: str,
     agent: str,
     named: str,
-    payload: bytes,
+    text: str,
     body: Mapping[str, Any],
     received_us: int,
 ) -> Incoming:
@@ -76,14 +76,14 @@ def _event(
         and 0 < len(kind) <= _MOST_WORD
         and isinstance(source, str)
     ):
-        return Raw(received_us, topic, payload, "envelope")
+        return Raw(received_us, topic, text.encode(), "envelope")
     own = f"/{site}/{agent}"
     if source != own and not source.startswith(own + "/"):
-        return Refused(received_us, topic, _claim(source), "source", payload)
+        return Refused(received_us, topic, _claim(source), "source", text.encode())
     if body.get("id") != f"{agent}:{epoch}:{sequence}":
-        return Refused(received_us, topic, _claim(body.get("id")), "id", payload)
+        return Refused(received_us, topic, _claim(body.get("id")), "id", text.encode())
     if kind != named:
-        return Refused(received_us, topic, _claim(kind), "type", payload)
+        return Refused(received_us, topic, _claim(kind), "type", text.encode())
     data = body.get("data")
     subject = body.get("subject")
     known = version == "1" and body.get("specversion") == _SPECVERSION and isinstance(data, dict)
@@ -97,23 +97,23 @@ def _event(
         source[len(own) + 1 :][:_MOST_WORD] or None,
         kind,
         subject if isinstance(subject, str) and 0 < len(subject) <= _MOST_WORD else None,
-        payload.decode("utf-8"),
+        text,
         data if known else None,
     )
 
 
-def _object(payload: bytes) -> dict[str, Any] | None:
-    """The JSON object of a payload, every text in it fit for a database; None when it is none."""
+def _object(payload: bytes) -> tuple[str, dict[str, Any] | None]:
+    """The payload's text and its JSON object, every text in that fit for a database; None when it is none."""
     try:
         text = payload.decode("utf-8")
         if "\0" in text:
-            return None
+            return "", None
         body = _decode(text)
         if "\\u" in text:  # seldom: control characters, or a sender that writes ASCII only
             body = _cleaned(body)
     except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
+        return "", None
+    return text, body if isinstance(body, dict) else None
 
 
 def _cleaned(value: Any) -> Any:

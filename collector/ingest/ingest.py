@@ -104,7 +104,7 @@ class Ingest:
         connecting = self._retrying(ConnectionFailed, "mqtt.unreachable", 30.0)
         while not self._stopping.is_set():
             try:
-                self._connection = connecting(Connection, self._settings, self._client_id, self._arrived)
+                self._connection = connecting(Connection, self._settings, self._client_id, self._read, self._arrived)
             except tenacity.RetryError:
                 break
             self._log.info("mqtt.connected", host=self._settings.host, port=self._settings.port)
@@ -133,8 +133,7 @@ class Ingest:
 
     def _ingest(self, connection: Connection, messages: list[Message]) -> bool:
         """Store and acknowledge; False when we are to stop and could not."""
-        now_us = microseconds(self._ledger.clock())
-        batch = [parse(m.topic, m.payload, now_us, retained=m.retained) for m in messages]
+        batch = [message.item for message in messages]
         self._counts["received"] += len(batch)
         try:
             self._retrying(OSError, "database.unreachable", 10.0)(self._store, batch)
@@ -142,6 +141,9 @@ class Ingest:
             return False
         connection.acknowledge(messages)
         return True
+
+    def _read(self, topic: str, payload: bytes, retained: bool) -> Incoming:
+        return parse(topic, payload, microseconds(self._ledger.clock()), retained=retained)
 
     def _tell_stored(self, connection: Connection) -> None:
         """Tell the agents, not each time, up to where all is stored."""

@@ -31,8 +31,19 @@ def append(connection: Connection, table: Table, names: Sequence[str], rows: Seq
         _copy(connection, table.name, names, rows)
         return
     holders = ", ".join("?" * len(names))
-    statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({holders})"  # noqa: S608 (our own names)
+    statement = f"INSERT INTO {table.name} ({_quoted(names)}) VALUES ({holders})"  # noqa: S608 (our own names)
     connection.exec_driver_sql(statement, list(rows))
+
+
+def append_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The same for rows by name, all with the same columns."""
+    if rows:
+        names = tuple(rows[0])
+        append(connection, table, names, [tuple(_plain(row[name]) for name in names) for row in rows])
+
+
+def _plain(value: Any) -> Any:
+    return compact(value) if isinstance(value, list | dict) else value
 
 
 class Merge:
@@ -59,7 +70,8 @@ class Merge:
         self._keys = list(key) or [column.name for column in table.primary_key]
         self._resolve = resolve
         self._only = only
-        self._documents = {column.name for column in table.columns if isinstance(column.type, JSON)}
+        self._pick = itemgetter(*self._names)
+        self._documents = [place for place, name in enumerate(self._names) if isinstance(table.c[name].type, JSON)]
         self._stage = f"staged_{table.name}_{next(self._numbers)}"
 
     def __call__(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -77,13 +89,12 @@ class Merge:
         _copy(connection, self._stage, self._names, [self._values(row) for row in ordered])
         connection.execute(self._for_postgresql)
 
-    def _values(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        if not self._documents:
-            return tuple(row[name] for name in self._names)
-        return tuple(
-            compact(row[name]) if name in self._documents and row[name] is not None else row[name]
-            for name in self._names
-        )
+    def _values(self, row: Mapping[str, Any]) -> list[Any]:
+        values = list(self._pick(row))
+        for place in self._documents:
+            if values[place] is not None:
+                values[place] = compact(values[place])
+        return values
 
     @cached_property
     def _for_sqlite(self) -> Any:
@@ -116,9 +127,13 @@ def when(newer: Condition, names: Iterable[str]) -> Resolve:
     return resolve
 
 
-def _copy(connection: Connection, table: str, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _copy(connection: Connection, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as copy:
+    with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({_quoted(names)}) FROM STDIN") as copy:
         write = copy.write_row
         for row in rows:
             write(row)

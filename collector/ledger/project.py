@@ -8,7 +8,7 @@ for is kept under its name.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,24 +28,48 @@ class UnreadableError(Exception):
 
 @dataclass(slots=True)
 class Rows:
-    """What a batch of events comes to; at most one row for each transaction, terminal and agent."""
+    """What a batch of events comes to; at most one row for each transaction and terminal.
 
-    transactions: dict[str, Row] = field(default_factory=dict)
+    Receipts and settlements are new rows, each of one event. `unreadable`: places in the batch.
+    """
+
+    transactions: list[Row] = field(default_factory=list)
     receipts: list[Row] = field(default_factory=list)
     settlements: list[Row] = field(default_factory=list)
     terminals: dict[tuple[str, str], Row] = field(default_factory=dict)
+    unreadable: set[int] = field(default_factory=set)
 
 
-def project(event: Event, opened_us: int, rows: Rows) -> bool:
-    """Add what the event says; False when this version can't read it. `opened_us`: age of its stream."""
+def project(events: Sequence[Event], opened_us: Mapping[tuple[str, str], int]) -> Rows:
+    """What the events say. `opened_us`: (agent, epoch) → age of the stream."""
+    rows = Rows()
+    payments: dict[str, list[tuple[tuple[int, int], int]]] = {}
+    for place, event in enumerate(events):
+        data = event.data
+        if data is None or not event.time_us:
+            rows.unreadable.add(place)
+        elif event.type in _TRANSACTION_TYPES:
+            identity = data.get("transaction")
+            if isinstance(identity, str) and identity and event.subject in (None, identity):
+                order = (opened_us[event.agent, event.epoch], event.sequence)
+                payments.setdefault(identity, []).append((order, place))
+            else:
+                rows.unreadable.add(place)
+        else:
+            _other(event, data, place, rows)
+    for identity, told in payments.items():
+        _payment(events, identity, told, rows)
+    return rows
+
+
+def _other(event: Event, data: Mapping[str, Any], place: int, rows: Rows) -> None:
     reader = _READERS.get(event.type)
-    if reader is None or event.data is None or not event.time_us:
-        return False
     try:
-        reader(event, event.data, opened_us, rows)
+        if reader is None:
+            raise UnreadableError
+        reader(event, data, rows)
     except UnreadableError:
-        return False
-    return True
+        rows.unreadable.add(place)
 
 
 def microseconds_of(text: object) -> int | None:
@@ -91,31 +115,49 @@ _MARKS = {
 MARKS = tuple(_MARKS.values())
 
 
-def _transaction(event: Event, data: Mapping[str, Any], opened_us: int, rows: Rows) -> None:
-    identity = _word(data.get("transaction"))
-    if event.subject not in (None, identity):
-        raise UnreadableError
-    warning = (_text(data.get("warning")), _text(data.get("related")))
-    before = rows.transactions.get(identity)
-    if before is not None and (before["opened_us"], before["last_sequence"]) > (opened_us, event.sequence):
-        row = before  # an older event of the same payment, later in the batch
-    else:
-        row = _transaction_row(event, data, identity, opened_us)
-        if before is not None:
-            for name in (*MARKS, "warning", "related"):
-                row[name] = before[name]
-            row["events"] = before["events"]
-        rows.transactions[identity] = row
-    row["events"] += 1
-    mark = _MARKS.get(event.type)
-    if mark is not None:
-        row[mark] = event.time_us if row[mark] is None else min(row[mark], event.time_us)
-    row["escalated"] = row["escalated_us"] is not None and not row["final"]
-    if event.type == "transaction.warning":
-        row["warning"], row["related"] = warning
+_TRANSACTION_TYPES = frozenset(
+    f"transaction.{name}"
+    for name in ("started", "completed", "pending", "confirmed", "undelivered", "escalated", "warning")
+)
 
 
-def _transaction_row(event: Event, data: Mapping[str, Any], identity: str, opened_us: int) -> Row:
+def _payment(events: Sequence[Event], identity: str, told: list[tuple[tuple[int, int], int]], rows: Rows) -> None:
+    """One row of all that a batch tells of one payment: the newest event that can be read says how it stands.
+
+    `told`: (order, place) of each. Only that one is taken apart: the others are superseded before anybody saw them.
+    """
+    if len(told) > 1:
+        told.sort(reverse=True)
+    row: Row | None = None
+    for (opened_us, _), place in told:
+        event = events[place]
+        try:
+            warning = _warning(event)
+            if row is None:
+                row = _transaction_row(event, identity, opened_us)
+        except UnreadableError:
+            rows.unreadable.add(place)
+            continue
+        row["events"] += 1
+        mark = _MARKS.get(event.type)
+        if mark is not None:
+            row[mark] = event.time_us if row[mark] is None else min(row[mark], event.time_us)
+        if warning is not None and row["warning"] is None:
+            row["warning"], row["related"] = warning
+    if row is not None:
+        row["escalated"] = row["escalated_us"] is not None and not row["final"]
+        rows.transactions.append(row)
+
+
+def _warning(event: Event) -> tuple[str | None, str | None] | None:
+    """(what of, the other payment), of a warning."""
+    if event.type != "transaction.warning" or event.data is None:
+        return None
+    return _text(event.data.get("warning")), _text(event.data.get("related"))
+
+
+def _transaction_row(event: Event, identity: str, opened_us: int) -> Row:
+    data = event.data or {}
     card = data.get("card")
     masked = _text(card.get("masked")) if isinstance(card, Mapping) else None
     final = data.get("final")
@@ -157,7 +199,7 @@ def _transaction_row(event: Event, data: Mapping[str, Any], identity: str, opene
 # -- the others ---------------------------------------------------------------------------------------------
 
 
-def _receipt(event: Event, data: Mapping[str, Any], _opened_us: int, rows: Rows) -> None:
+def _receipt(event: Event, data: Mapping[str, Any], rows: Rows) -> None:
     lines = data.get("text")
     if not isinstance(lines, list) or not isinstance(data.get("complete"), bool):
         raise UnreadableError
@@ -173,7 +215,7 @@ def _receipt(event: Event, data: Mapping[str, Any], _opened_us: int, rows: Rows)
     )
 
 
-def _settlement(event: Event, data: Mapping[str, Any], _opened_us: int, rows: Rows) -> None:
+def _settlement(event: Event, data: Mapping[str, Any], rows: Rows) -> None:
     count, amount = _number(data.get("journal_count")), _number(data.get("journal_amount"))
     totals = data.get("totals")
     if not isinstance(totals, list) or count is None or amount is None:
@@ -192,7 +234,7 @@ def _settlement(event: Event, data: Mapping[str, Any], _opened_us: int, rows: Ro
     )
 
 
-def _terminal(event: Event, data: Mapping[str, Any], _opened_us: int, rows: Rows) -> None:
+def _terminal(event: Event, data: Mapping[str, Any], rows: Rows) -> None:
     name = _word(data.get("terminal"))
     before = rows.terminals.get((event.agent, name))
     if before is not None and before["told_us"] > event.time_us:
@@ -211,7 +253,7 @@ def _terminal(event: Event, data: Mapping[str, Any], _opened_us: int, rows: Rows
     }
 
 
-def _agent(_event: Event, data: Mapping[str, Any], _opened_us: int, _rows: Rows) -> None:
+def _agent(_event: Event, data: Mapping[str, Any], _rows: Rows) -> None:
     _word(data.get("version"))  # what an agent is like comes with its state; its events are history
 
 
@@ -257,11 +299,7 @@ def _number(value: object) -> int | None:
     return value
 
 
-_READERS: dict[str, Callable[[Event, Mapping[str, Any], int, Rows], None]] = {
-    **{
-        f"transaction.{name}": _transaction
-        for name in ("started", "completed", "pending", "confirmed", "undelivered", "escalated", "warning")
-    },
+_READERS: dict[str, Callable[[Event, Mapping[str, Any], Rows], None]] = {
     "receipt.captured": _receipt,
     "settlement.completed": _settlement,
     **{f"terminal.{name}": _terminal for name in ("connected", "disconnected", "degraded", "fault")},

@@ -17,9 +17,9 @@ from sqlalchemy import Connection
 
 from collector.ledger import Ledger, microseconds, partitions, tables
 from collector.ledger import write_rules as rules
-from collector.ledger.bulk import append
+from collector.ledger.bulk import append, append_rows
 from collector.ledger.incoming import AgentState, Event, Incoming, Metrics, Raw, Refused
-from collector.ledger.project import Rows, microseconds_of, project
+from collector.ledger.project import microseconds_of, project
 from collector.ledger.streams import Stream, lock, save
 
 _SEEN_EVERY_US = 10_000_000  # of an agent that keeps talking
@@ -173,20 +173,17 @@ def _take(
     return fresh, repeated
 
 
-def _store_events(connection: Connection, fresh: Iterable[Event], streams: dict[tuple[str, str], Stream]) -> int:
-    rows = Rows()
-    values = []
-    unreadable = 0
-    for event in fresh:
-        projected = project(event, streams[event.agent, event.epoch].opened_us, rows)
-        unreadable += not projected
-        values.append((*event[:9], projected, event.body))
+def _store_events(connection: Connection, fresh: Sequence[Event], streams: dict[tuple[str, str], Stream]) -> int:
+    """Append the events and what each says; returns how many this version can't read."""
+    rows = project(fresh, {key: stream.opened_us for key, stream in streams.items()})
+    unreadable = rows.unreadable
+    values = [(*event[:9], place not in unreadable, event.body) for place, event in enumerate(fresh)]
     append(connection, tables.events, _EVENT_COLUMNS, values)
-    rules.TRANSACTIONS(connection, rows.transactions.values())
-    rules.RECEIPTS(connection, rows.receipts)
-    rules.SETTLEMENTS(connection, rows.settlements)
+    rules.TRANSACTIONS(connection, rows.transactions)
+    append_rows(connection, tables.receipts, rows.receipts)
+    append_rows(connection, tables.settlements, rows.settlements)
     rules.TERMINAL_EVENTS(connection, rows.terminals.values())
-    return unreadable
+    return len(unreadable)
 
 
 def _expect(state: AgentState, streams: dict[tuple[str, str], Stream], now_us: int) -> None:

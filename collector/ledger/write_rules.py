@@ -50,8 +50,6 @@ def _least(old: ColumnElement[Any], new: ColumnElement[Any]) -> ColumnElement[An
 #: A transaction belongs to the agent that told of it first: nobody else's event changes it.
 TRANSACTIONS = Merge(tables.transactions, _TRANSACTION_COLUMNS, _transaction, lambda old, new: old.agent == new.agent)
 
-RECEIPTS = Merge(tables.receipts, [c.name for c in tables.receipts.columns])
-SETTLEMENTS = Merge(tables.settlements, [c.name for c in tables.settlements.columns])
 METRICS = Merge(tables.metrics, [c.name for c in tables.metrics.columns])
 
 
