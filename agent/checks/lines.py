@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.checks.check import Check
+from agent.checks.held import held
 from agent.checks.places import existing
+from agent.checks.usb import usb_device
 from agent.checks.who import Who, group_of
 from agent.config import Address, Terminal
 from drivers import registry
@@ -42,6 +44,8 @@ def checks(terminal: Terminal, run_dir: Path, who: Who, bridge: int | None) -> I
 def _port(name: str, terminal: Terminal, address: Address, who: Who, bridge: int | None) -> Check:
     if address.path is not None:
         return serial_port(name, terminal, address.path, who, bridge)
+    if address.scheme == "usb":
+        return usb_device(name, terminal, who, bridge)
     return remote(name, terminal, address, bridge)
 
 
@@ -60,7 +64,7 @@ def _held_by_bridge(name: str, terminal: str, path: Path, bridge: int) -> Check:
     if any(holder.pid == bridge for holder in found):
         return Check.ok(name, "check.device_ours", terminal, path=path, pid=bridge)
     if found:
-        return Check.fail(name, "check.device_held", terminal, path=path, holder=str(found[0]))
+        return held(name, terminal, path, found[0])
     return Check.warn(name, "check.device_not_ours", terminal, path=path, pid=bridge)
 
 
@@ -82,6 +86,8 @@ def settings(name: str, terminal: Terminal, path: Path) -> Check:
     try:
         open_serial(str(path), speed, terminal.bytesize, terminal.parity, terminal.stopbits, terminal.flow).close()
     except LinkError as error:
+        if error.reason == BUSY and (found := holders(str(path))):
+            return held(name, terminal.name, path, found[0])
         if error.reason == BUSY:
             holder = ", ".join(error.holders) or "?"
             return Check.fail(name, "check.device_held", terminal.name, path=path, holder=holder)
