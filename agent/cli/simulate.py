@@ -175,7 +175,7 @@ def _line_for_people(entry: Log) -> str:
 
 
 def _print_list(as_json: bool) -> None:
-    known = [driver for driver in map(registry.get, registry.names()) if driver.simulated is not None]
+    known = [registry.get(name) for name in registry.names()]
     if as_json:
         print(
             json.dumps(
@@ -185,6 +185,7 @@ def _print_list(as_json: bool) -> None:
                         "title": driver.title,
                         "maturity": str(driver.maturity),
                         "framings": [str(framing) for framing in driver.framings],
+                        "simulated": driver.simulated is not None,
                     }
                     for driver in known
                 ],
