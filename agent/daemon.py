@@ -8,6 +8,7 @@ broker (publish.py).
 
 from __future__ import annotations
 
+import os
 import queue
 import selectors
 import signal
@@ -40,6 +41,7 @@ from agent.status import Status
 from agent.tap import Gap, Message, Record, Tap, Told
 from agent.terminals import asker_of, watcher_of
 
+_BRIDGE = "TILLWATCH_BRIDGE"  # "service": set by the agent's unit
 DRAIN_S = 3.0
 PRUNE_EVERY_S = 3600.0
 KEEP_DAYS = 90
@@ -66,6 +68,8 @@ class Daemon:
         self._bridge_tries = self._disk_tries = 0
         self._bridge_due = self._prune_due = 0.0
         self._child = False
+        #: the bridge is a service of its own: whatever becomes of it, it is waited for and never started from here
+        self._service = os.environ.get(_BRIDGE) == "service"
         self._process: subprocess.Popen[bytes] | None = None  # the child that we started; a taken-over one is not ours
         self._publisher: Publisher | None = None
         self._calls: queue.SimpleQueue[tuple[str, Future[str]]] = queue.SimpleQueue()
@@ -254,15 +258,17 @@ class Daemon:
             tap = _connect(run_dir)
             if tap is not None and tap.hello.child and tap.hello.digest != digest(settings["lines"]):
                 tap = self._replace_outdated(tap)
+            if tap is None and self._service:
+                raise UnreachableError("bridge.unreachable", path=run_dir / wire.SOCKET_NAME)
             if tap is None:
                 self._process = spawn_bridge(settings)
                 tap = Tap.connect(run_dir)
             hello = tap.hello
-            self._child = hello.child
+            self._child, self._service = hello.child, not hello.child
             at = self._engine.begin(hello.ring, hello.oldest, _now())
             tap.request("tap", **{"from": at})
         except UnreachableError as error:
-            if first:
+            if first and not self._service:
                 raise
             self._bridge_tries += 1
             self._bridge_due = time.monotonic() + wait_of(_BRIDGE_RETRY, self._bridge_tries)

@@ -47,22 +47,37 @@ FAULTS = (
     Scenario.CANCEL,
     Scenario.LATE,
 )
-PATIENCE_S = 0.4
 
 
 #: how the agent asks in these tests: at once, as the cashiers do not wait
 HURRY = 'first_delay = "0.2s"\nmax_delay = "1s"\nquiet = "0.1s"\n'
 
 
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How long a cashier waits for an answer, and how often he leaves before he has it."""
+
+    patience_s: float
+    walks_away: float
+
+
+HASTY = Habits(patience_s=0.4, walks_away=0.15)
+PATIENT = Habits(patience_s=10.0, walks_away=0.0)
+
+
 class Desk:
     """One terminal, and a cashier who never rests. `protocol`: zvt is on TCP, zvt-serial and concert on a pty."""
 
-    def __init__(self, number: int, protocol: str, folder: Path, scenarios: Sequence[Scenario]) -> None:
+    def __init__(
+        self, number: int, protocol: str, folder: Path, scenarios: Sequence[Scenario], habits: Habits = HASTY
+    ) -> None:
         self.name = f"pos{number}"
         self.protocol = protocol.removesuffix("-serial")
         self.bare = protocol == "zvt"
         self.truth: dict[int, str] = {}  # amount → what the terminal says it did
         self.paid = 0
+        self.unanswered = 0
+        self._habits = habits
         self._amount = (number + 1) * 1_000_000
         self._drawn = random.Random(number)
         self._ready = threading.Event()
@@ -72,7 +87,7 @@ class Desk:
             framing=Framing.NONE if self.bare else Framing.SERIAL,
             think_s=0.03,
             slow_s=2.0,
-            late_s=PATIENCE_S * 1.5,
+            late_s=habits.patience_s * 1.5,
             reboot_s=0.3,
             currency="EUR",
         )
@@ -102,15 +117,15 @@ class Desk:
         """Pay, one after the other, until told to stop."""
         while not stop.is_set():
             amount = self.next_amount()
-            manner = Manner.WALK_AWAY if self._drawn.random() < 0.15 else Manner.PROPER
+            manner = Manner.WALK_AWAY if self._drawn.random() < self._habits.walks_away else Manner.PROPER
+            self.paid += 1
             try:
                 if self.bare:
-                    pay_zvt(self.address, amount, manner, PATIENCE_S)
+                    pay_zvt(self.address, amount, manner, self._habits.patience_s)
                 else:
-                    pay_concert(self.port, amount, manner, PATIENCE_S)
-                self.paid += 1
+                    pay_concert(self.port, amount, manner, self._habits.patience_s)
             except (OSError, NoAnswer):
-                self.paid += 1
+                self.unanswered += 1
             stop.wait(self._drawn.uniform(0.02, 1.0))  # sometimes long enough for a question in between
 
     def close(self) -> None:
@@ -165,6 +180,7 @@ class Load:
         protocols: tuple[str, ...] = ("zvt", "zvt", "zvt", "concert"),
         scenarios: Sequence[Scenario] | Sequence[Sequence[Scenario]] = FAULTS,
         confirm: str = HURRY,
+        habits: Habits = HASTY,
     ) -> None:
         self.folder = folder
         self.broker = Broker(folder / "broker")
@@ -172,12 +188,12 @@ class Load:
         self.subscriber = Subscriber(self.broker.port)
         own = [each if isinstance(each, Sequence) and not isinstance(each, str) else scenarios for each in scenarios]
         self.desks = [
-            Desk(number, protocol, folder, own[number % len(own)])  # type: ignore[arg-type]
+            Desk(number, protocol, folder, own[number % len(own)], habits)  # type: ignore[arg-type]
             for number, protocol in enumerate(protocols)
         ]
-        self._config = folder / "agent.toml"
+        self.config = folder / "agent.toml"
         terminals = "".join(desk.config(confirm) for desk in self.desks)
-        self._config.write_text(
+        self.config.write_text(
             f'[agent]\nid = "pc"\nsite = "s"\nstate_dir = "{folder}/state"\nrun_dir = "{folder}/run"\n'
             f'language = "en"\n[mqtt]\nurl = "{self.broker.url}"\n{terminals}',
             encoding="utf-8",
@@ -190,7 +206,7 @@ class Load:
         self, *prefix: str, environ: dict[str, str] | None = None, program: tuple[str, ...] = ("-m", "agent")
     ) -> None:
         """Start it, without waiting. `prefix`: what runs it, such as strace; `program`: another way into it."""
-        command = [*prefix, sys.executable, *program, "run", "--config", str(self._config)]
+        command = [*prefix, sys.executable, *program, "run", "--config", str(self.config)]
         with (self.folder / "agent.log").open("ab") as log:
             self.agent = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | (environ or {}))
 
@@ -209,9 +225,10 @@ class Load:
         self.agent.send_signal(number)
         return self.agent.wait(30)
 
-    def begin(self) -> None:
-        """The first patients come, once the lines are up."""
-        self.await_lines()
+    def begin(self, bridge_is_service: bool = False) -> None:
+        """The first patients come, once the lines are up; a service's log is not ours: its lines are up already."""
+        if not bridge_is_service:
+            self.await_lines()
         self._cashiers = [threading.Thread(target=desk.serve, args=(self._stop,)) for desk in self.desks]
         for cashier in self._cashiers:
             cashier.start()
