@@ -7,6 +7,7 @@ touched; an unknown key names its nearest neighbour. The file may be missing whe
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,16 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reconcile:
+    """Reconciliation each morning, of files laid into a folder. `folder` None: only by hand."""
+
+    folder: Path | None
+    at: str
+    until: str
+    weekends: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A configuration that may be used. `mqtt` None: pages only, nothing is taken in."""
 
@@ -70,6 +81,7 @@ class Config:
     client_id: str | None
     web: Web
     retention: Retention
+    reconcile: Reconcile
     log: Log
     path: Path | None
 
@@ -154,7 +166,28 @@ RETENTION = Section(
     ),
     "How long is kept what. Looked at each hour.",
 )
-SECTIONS = (DATABASE, COLLECTOR_MQTT, WEB, RETENTION, LOG)
+_CLOCK = Text(re.compile(r"([01]\d|2[0-3]):[0-5]\d"), "config.accepts_clock")
+RECONCILE = Section(
+    "reconcile",
+    (
+        Key(
+            name="folder",
+            kind=FilePath(),
+            meaning="Folder with a sub-folder for each format (his-generic/, allinpay/ …); a file's name holds its "
+            "business day. Without it nothing is reconciled by itself.",
+        ),
+        Key(name="at", kind=_CLOCK, default="10:30", meaning="When a day's files are expected, the next working day."),
+        Key(name="until", kind=_CLOCK, default="12:00", meaning="How long a missing file is waited for."),
+        Key(
+            name="weekends",
+            kind=Switch(),
+            default="false",
+            meaning="Whether the acquirer's files also come on Saturdays and Sundays.",
+        ),
+    ),
+    "Reconciliation each morning, in the zone of [web] timezone; without that, in Asia/Shanghai.",
+)
+SECTIONS = (DATABASE, COLLECTOR_MQTT, WEB, RETENTION, RECONCILE, LOG)
 
 
 def load(path: Path | None, options: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Config:
@@ -188,6 +221,7 @@ def _built(values: dict[str, dict[str, Any]], path: Path | None) -> Config:
         client_id=client_id,
         web=Web(**values["web"]),
         retention=Retention(**values["retention"]),
+        reconcile=Reconcile(**values["reconcile"]),
         log=Log(**values["log"]),
         path=path,
     )

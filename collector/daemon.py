@@ -10,11 +10,11 @@ import signal
 import socket
 import threading
 from collections.abc import Sequence
+from datetime import time
 from types import FrameType
+from zoneinfo import ZoneInfo
 
 import uvicorn
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from agent import __version__
 from agent.log import logger
@@ -22,13 +22,16 @@ from agent.notify import notify
 from collector.access.access import Access
 from collector.access.people import CONSOLE
 from collector.access.roles import Role
-from collector.config import Config, Database
+from collector.config import Config
+from collector.database import database_url
 from collector.duty import Duty
-from collector.errors import CollectorUsageError, ServiceError
+from collector.errors import ServiceError
 from collector.housekeeping import Housekeeping
 from collector.hub import Hub
 from collector.ingest.ingest import Ingest
 from collector.ledger import Ledger
+from collector.reconcile import mapping
+from collector.reconcile.nightly import Nightly, NightlyReconciliation
 from collector.relay import Relay
 from collector.web.app import create_app, stop_streams
 from collector.web.pages import ROUTERS, error_page
@@ -82,6 +85,8 @@ class Daemon:
         duties: list[Duty] = [Housekeeping(ledger, self._config.retention)]
         if ledger.is_postgresql:
             duties.append(Relay(ledger, hub))
+        if settings := nightly_settings(self._config):
+            duties.append(NightlyReconciliation(ledger, settings))
         return duties
 
     def _server(self, ledger: Ledger, hub: Hub, ingest: Ingest | None) -> uvicorn.Server:
@@ -129,16 +134,18 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def database_url(database: Database) -> str:
-    """The address with the password of its file. Raises CollectorUsageError for an address that is none."""
-    if database.password_file is None:
-        return database.url
-    try:
-        url = make_url(database.url)
-    except ArgumentError:
-        raise CollectorUsageError("ledger.bad_url") from None
-    password = database.password_file.read_text(encoding="utf-8").strip()
-    return url.set(password=password).render_as_string(hide_password=False)
+def nightly_settings(config: Config) -> Nightly | None:
+    """When and from where is reconciled; None: never by itself."""
+    wanted = config.reconcile
+    if wanted.folder is None:
+        return None
+    return Nightly(
+        folder=wanted.folder,
+        zone=ZoneInfo(config.web.timezone or mapping.DEFAULT_ZONE),
+        at=time.fromisoformat(wanted.at),
+        until=time.fromisoformat(wanted.until),
+        weekends=wanted.weekends,
+    )
 
 
 def web_settings(config: Config, guest: Role | None) -> WebSettings:

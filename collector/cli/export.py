@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the rows; 1 when there are none."""
-    from collector.daemon import database_url
+    from collector.database import database_url
     from collector.ledger import Ledger, export
 
     config = configuration(args)

@@ -14,7 +14,7 @@ from collector.access.access import Access
 from collector.access.people import CONSOLE
 from collector.access.roles import Role
 from collector.cli import add_common, configuration
-from collector.daemon import database_url
+from collector.database import database_url
 from collector.errors import CollectorUsageError
 from collector.ledger import Ledger, moment
 from collector.ledger.accounts import Token

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Reconcile and print."""
     texts = Texts(language_of_environment())
     try:
-        from collector.daemon import database_url
+        from collector.database import database_url
         from collector.ledger import Ledger, microseconds
         from collector.reconcile.run import Request, run_day
     except ModuleNotFoundError as error:

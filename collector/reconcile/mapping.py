@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from collector.ledger.entries import EntryKind, Side
 from collector.reconcile.errors import MappingError
 
+DEFAULT_ZONE = "Asia/Shanghai"
 SITE_FOLDER = "/etc/tillwatch/reconcile"
 #: names of an entry that a column can fill
 FIELDS = (
@@ -83,7 +84,7 @@ class Mapping:
     in_fen: bool = False
     negative_is: str = "refund"
     time_formats: tuple[str, ...] = ("%Y-%m-%d %H:%M:%S",)
-    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Shanghai"))
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo(DEFAULT_ZONE))
     cutover: timedelta = timedelta(0)  # of the file's day from midnight; negative: it begins the evening before
     tolerance: timedelta = timedelta(minutes=30)
     columns: Columns = field(default_factory=dict)
@@ -226,7 +227,7 @@ class _Reader:
 
     def _time(self) -> dict[str, Any]:
         table = self._top.get("time", {})
-        zone = table.get("zone", "Asia/Shanghai")
+        zone = table.get("zone", DEFAULT_ZONE)
         try:
             values: dict[str, Any] = {"zone": ZoneInfo(zone)}
         except (ZoneInfoNotFoundError, ValueError, OSError):

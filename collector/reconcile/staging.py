@@ -21,7 +21,7 @@ from collector.reconcile.groups import Groups, Key
 from collector.reconcile.linking import Item
 
 _FIELDS = Entry.__slots__
-_CACHE_KIB = 24 * 1024
+_CACHE_KIB = 8 * 1024
 _BATCH = 2000
 _TERMINAL = "ltrim(terminal_id, '0')"
 _BACK = "(kind <> 'purchase')"
