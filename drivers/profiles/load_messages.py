@@ -106,9 +106,10 @@ def field_of(row: Table, name: str, usual: Encoding) -> Field:
 def _sound(layout: Layout, rows: list[Table]) -> None:
     seen: set[tuple[str, int | None]] = set()
     for row, field in zip(rows, layout.fields, strict=True):
-        if field.name and (field.name, field.size) in seen:
+        key = (field.name, field.size if layout.kind is LayoutKind.TLV else None)
+        if field.name and key in seen:
             row.wrong("name", "twice", found=field.name)
-        seen.add((field.name, field.size))
+        seen.add(key)
         if field.tag is not None and len(field.tag) != layout.tag_size:
             row.wrong("tag", "tag_size", found=field.tag.hex().upper(), size=layout.tag_size)
         if field.rest and field is not layout.fields[-1]:

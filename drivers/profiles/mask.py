@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from drivers.cards import scrub
+from drivers.cards import luhn_valid, scheme_of
 from drivers.masking import LeftOut, Piece, joined
 from drivers.observations import Direction
 from drivers.profiles import inner
@@ -16,9 +16,10 @@ from drivers.profiles.fields import clean
 from drivers.profiles.framing import Control, Frame, Framer, Shape, Token
 from drivers.profiles.layouts import Value
 from drivers.profiles.messages import recognise
-from drivers.profiles.schema import Encoding, Fact, LayoutKind, Profile
+from drivers.profiles.schema import Encoding, Fact, Profile
 
 _NOT_BLANK = re.compile(rb"[^ ]")
+_NUMBER = re.compile(rb"(?<![\d*])\d{13,19}(?![\d*])")
 _DIGIT = re.compile(r"[0-9*]")
 _HIDDEN_NIBBLE = "E"
 _LONGEST_CARD = 19
@@ -65,11 +66,17 @@ def masked(profile: Profile, shape: Shape, direction: Direction, frame: Frame) -
         layout = profile.layouts.get(reading.message.layout or "")
         if layout is None:
             out[frame.start : frame.end] = _begun(reading.message.begins, frame.payload)
-        elif layout.kind in (LayoutKind.JSON, LayoutKind.DELIMITED):
-            # A number may also stand where no value does: in a key, or between the fields.
-            out[frame.start : frame.end] = scrub(out[frame.start : frame.end].decode("latin-1")).encode("latin-1")
+        else:
+            # A number may also stand where no value does: in a key, or across fields that are not those of the message.
+            out[frame.start : frame.end] = _NUMBER.sub(_hidden, bytes(out[frame.start : frame.end]))
     _check_as_before(shape, frame, out)
     return bytes(out)
+
+
+def _hidden(found: re.Match[bytes]) -> bytes:
+    digits = found.group().decode("ascii")
+    is_card = luhn_valid(digits) and scheme_of(digits) is not None
+    return _card(digits, "*").encode("ascii") if is_card else found.group()
 
 
 def _begun(begins: bytes, payload: bytes) -> bytes:

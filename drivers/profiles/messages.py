@@ -204,6 +204,6 @@ def totals_of(reading: Reading) -> tuple[Total, ...]:
 
 def lines_of(value: Value) -> tuple[str, ...]:
     """Receipt or display text, line by line, cards masked, nothing that steers a screen."""
-    text = value.text.replace("\r\n", "\n").replace("\r", "\n")
+    text = value.text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
     lines = scrub(text).split("\n")[:_MOST_LINES]
     return tuple("".join(char if char.isprintable() else " " for char in line).rstrip() for line in lines)
