@@ -1,4 +1,4 @@
-"""Cases and their history."""
+"""Cases and their history; alerts and what waits to be told of them."""
 
 from __future__ import annotations
 
@@ -56,3 +56,46 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("case", "entry", name=op.f("pk_case_history")),
     )
     make_append_only("case_history")
+    _alerts()
+
+
+def _alerts() -> None:
+    op.create_table(
+        "alert_incidents",
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("since_us", sa.BigInteger(), nullable=False),
+        sa.Column("opened_us", sa.BigInteger(), nullable=False),
+        sa.Column("resolved_us", sa.BigInteger(), nullable=True),
+        sa.Column("detail", sa.JSON(none_as_null=True), nullable=False),
+        sa.PrimaryKeyConstraint("rule", "key", name=op.f("pk_alert_incidents")),
+    )
+    unresolved = sa.text("resolved_us IS NULL")
+    op.create_index(
+        "ix_alert_incidents_open", "alert_incidents", ["rule"], sqlite_where=unresolved, postgresql_where=unresolved
+    )
+    op.create_table(
+        "webhook_outbox",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("webhook", sa.Text(), nullable=False),
+        sa.Column("incident", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("created_us", sa.BigInteger(), nullable=False),
+        sa.Column("due_us", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("taken_until_us", sa.BigInteger(), nullable=False),
+        sa.Column("done_us", sa.BigInteger(), nullable=True),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_webhook_outbox")),
+    )
+    op.create_index("uq_webhook_outbox_once", "webhook_outbox", ["webhook", "incident", "state"], unique=True)
+    waiting = sa.text("done_us IS NULL")
+    op.create_index(
+        "ix_webhook_outbox_waiting",
+        "webhook_outbox",
+        ["webhook", "number"],
+        sqlite_where=waiting,
+        postgresql_where=waiting,
+    )
