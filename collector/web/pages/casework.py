@@ -79,6 +79,7 @@ def add_note(request: Request, number: int, user: Noter, text: Text = "") -> Res
 @router.post("/cases/{number}/owner")
 def set_owner(request: Request, number: int, user: Worker, owner: Text = "", seen: int | None = Form(None)) -> Response:
     """Who sees to it."""
+    seen = _seen(request, number, user, seen)
     return _act(request, number, user, lambda desk: desk.set_owner(user, number, owner or None, seen=seen))
 
 
@@ -97,6 +98,7 @@ def set_due(
         due_us = site.now_us + hours * 3600 * _S if hours is not None else show.local_us(due)
     except (ValueError, OverflowError):
         raise Problem(400, phrase("page.bad_day", text=due[:40])) from None
+    seen = _seen(request, number, user, seen)
     return _act(request, number, user, lambda desk: desk.set_due(user, number, due_us, seen=seen))
 
 
@@ -115,11 +117,20 @@ def set_status(
         raise Problem(400, phrase("page.bad_step"))
     step = Status(status)
     why = Reason(reason) if reason and step is Status.CLOSED else None
+    seen = _seen(request, number, user, seen)
 
     def act(desk: Desk) -> object:
         return desk.set_status(user, number, step, reason=why, note=note or None, seen=seen)
 
     return _act(request, number, user, act, {"note": note})
+
+
+def _seen(request: Request, number: int, user: User, seen: int | None) -> int | None:
+    """What the person has seen: with what they did themselves since, in another tab or by taking the package."""
+    if seen is None:
+        return None
+    since = _desk(request).view(number).history[max(0, seen) :]
+    return seen + len(since) if all(entry.actor == user.name for entry in since) else seen
 
 
 def _act(
