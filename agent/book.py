@@ -211,13 +211,20 @@ def _answer_while_open(book: Book, answer: Answer, at: At, terms: Terms) -> Step
         return _answer_to_inquiry(book, answer, at, terms)
     if not belongs(payment.facts, answer.facts):
         return _answer_of_another(book, answer, at, terms)
+    if payment.in_doubt and payment.reversing:
+        return book, ()  # it crossed with the reversal on the way: the host's answer to that is the truth
     payment = replace(payment, facts=payment.facts.merged(answer.facts), stated=answer.outcome or payment.stated)
     book = replace(book, current=payment)
     if not answer.final:
         return _with_current(book, deadline_mono_ns=at.mono_ns + terms.answer_timeout_ns), ()
-    outcome = payment.stated
-    if outcome is None or outcome is Outcome.UNKNOWN:
+    if payment.stated is None or payment.stated is Outcome.UNKNOWN:
         return doubt(book, _why_unclear(payment), at, terms) if payment.state is State.OPEN else (book, ())
+    return _answered(book, answer, payment.stated, at, terms)
+
+
+def _answered(book: Book, answer: Answer, outcome: Outcome, at: At, terms: Terms) -> Step:
+    """The current payment has its outcome; now its delivery counts."""
+    payment = _current(book)
     late = payment.in_doubt
     if late and terms.reverses and outcome is Outcome.APPROVED:
         return replace(book, current=held_back(payment, answer)), ()

@@ -156,11 +156,11 @@ def shown(
 ) -> Step:
     """The terminal showed its last transaction, to us or to the cashier application: what does that settle?"""
     mark = shown_mark(facts, at.wall_ns)
-    verdicts = {p.id: judge(doubtful(p, at, terms), mark) for p in book.unknown}
+    verdicts = {p.id: judge(doubtful(p, at, terms), mark) for p in book.provable}
     drafts: tuple[Draft, ...] = ()
     if list(verdicts.values()).count(Verdict.THIS) > 1:  # one of several alike: nobody can say which
         verdicts = dict.fromkeys(verdicts, Verdict.UNCLEAR)
-    for payment in book.unknown:
+    for payment in book.provable:
         verdict = verdicts[payment.id]
         if verdict is Verdict.ABSENT:
             book, settled = settle(book, payment, Outcome.NOT_EXECUTED, Facts(), how, at, terms)
@@ -194,7 +194,7 @@ def late_answer(book: Book, answer: Answer, at: At, terms: Terms) -> Step | None
     """An answer that is not the current payment's, but that of an earlier one in doubt, by numbers or amount."""
     if not answer.final or answer.outcome in (None, Outcome.UNKNOWN) or answer.facts.amount is None:
         return None
-    found = [payment for payment in book.pending if belongs(payment.facts, answer.facts)]
+    found = [p for p in book.pending if not p.reversing and belongs(p.facts, answer.facts)]
     if not found:
         return None
     late = replace(found[-1], late=True)

@@ -258,6 +258,11 @@ class Book:
         return (*self.pending, self.current) if self.current and self.current.in_doubt else self.pending
 
     @property
+    def provable(self) -> tuple[Payment, ...]:
+        """Those that an answer or a receipt may settle: one that its terminal undoes waits for the host's word."""
+        return tuple(payment for payment in self.unknown if not payment.reversing)
+
+    @property
     def busy(self) -> bool:
         """Whether an exchange is under way, or an answer waits for its acknowledgement."""
         return self.state in (State.OPEN, State.ANSWERED)

@@ -146,7 +146,7 @@ def proven(
     That an earlier slip is printed once more proves nothing of a later payment: any one can be reprinted.
     """
     mark = shown_mark(facts, at.wall_ns)
-    of = [p for p in book.unknown if judge(doubtful(p, at, terms), mark) is Verdict.THIS]
+    of = [p for p in book.provable if judge(doubtful(p, at, terms), mark) is Verdict.THIS]
     if len(of) != 1 or outcome in (None, Outcome.UNKNOWN):
         return book, (), None
     book, drafts = settle(book, of[0], outcome, replace(facts, extra=()), how, at, terms)

@@ -120,7 +120,7 @@ class BookMachine(RuleBasedStateMachine):
         outcomes: dict[str, Outcome] = {}
         for data in self.told(*FINAL_TYPES):
             before = outcomes.get(data.transaction, data.outcome)
-            undone = data.how == "reversal" and before is Outcome.APPROVED and self.terms.reverses
+            undone = data.how in ("reversal", "settlement_total") and before is Outcome.APPROVED and self.terms.reverses
             assert before is data.outcome or undone
             outcomes[data.transaction] = data.outcome
             assert data.outcome is not Outcome.UNKNOWN

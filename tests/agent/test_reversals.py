@@ -293,6 +293,15 @@ def test_an_approval_that_crosses_with_the_reversal_changes_nothing() -> None:
     assert line.see(said(1)) == []
 
 
+@pytest.mark.parametrize("outcome", [Outcome.APPROVED, Outcome.DECLINED])
+def test_what_the_host_answers_to_the_sale_after_its_reversal_was_sent_settles_nothing(outcome: Outcome) -> None:
+    for begin in ((said(1),), ()):
+        line = play()
+        line.see(sale(1), *begin, undo(1))
+        assert line.see(said(1, outcome)) == []
+        assert told(line.see(undone(1))) == [("confirmed", "reversed", "000001")]
+
+
 def test_a_sale_of_yesterday_is_undone_after_the_agent_was_restarted() -> None:
     line = play()
     unanswered(line, 1)
