@@ -106,7 +106,7 @@ class Shape:
 
     def build(self, payload: bytes, fields: Mapping[str, bytes]) -> bytes:
         """A frame around a payload; `fields` are the head's own by name, others are zeros."""
-        raw = bytearray()
+        raw = bytearray() if self.parts else bytearray(payload)
         for part in self.parts:
             if part.kind is PartKind.PAYLOAD:
                 raw += payload
