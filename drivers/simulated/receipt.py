@@ -20,6 +20,7 @@ from drivers.driver import Action, HangUp, Log, Scenario, Send, Simulation
 
 WIDTH = 32  # half-width columns of 58 mm paper
 SETTLE_AFTER = 8
+REPRINT_S = 3.0  # so long after its restart the terminal prints once more what it had begun
 _BEGIN = datetime(2026, 1, 5, 8, 0)
 _INIT, _CENTRE, _LEFT, _CUT = b"\x1b@", b"\x1ba\x01", b"\x1ba\x00", b"\x1bd\x03\x1dVB\x00"
 _MERCHANT_ID = "898111180620001"
@@ -72,7 +73,7 @@ class SimulatedPrinter:
         if now < self._due:
             return ()
         actions = list(self._pay())
-        self._due = now + self._wait()
+        self._due = now + (self._settings.reboot_s + REPRINT_S if self._again else self._wait())
         return actions
 
     def deadline(self) -> float | None:

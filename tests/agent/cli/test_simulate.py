@@ -161,9 +161,16 @@ def test_the_list_of_protocols(capsys: pytest.CaptureFixture[str]) -> None:
         "title": "Caisse Concert (Ingenico Telium, Verifone, Sagem)",
         "maturity": "experimental",
         "framings": ["serial"],
+        "simulated": True,
     }
+    assert not listed["sniffer"]["simulated"]
     assert main(["simulate", "--list"]) == 0
     assert "concert" in capsys.readouterr().out
+
+
+def test_what_only_listens_is_not_simulated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "sniffer"]) == 2
+    assert "sniffer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
