@@ -50,6 +50,14 @@ def _two_ends(values: Values) -> Phrase | None:
     return phrase("config.same_port", port=values["device"].text) if same else None
 
 
+@_rule("cashier", "cashier", "device")
+def _files_go_together(values: Values) -> Phrase | None:
+    # What stands in an application's files is for its DLL, and what a terminal says is for no file.
+    cashier, device = values["cashier"].scheme, values["device"].scheme
+    fits = cashier in ("file", "none") if device == "file" else cashier != "file"
+    return None if fits else phrase("config.files_go_together", cashier=values["cashier"].text)
+
+
 @_rule("framing", "framing", "protocol")
 def _framing_of_protocol(values: Values) -> Phrase | None:
     from drivers import registry
@@ -94,7 +102,7 @@ def _keepalive_fits(values: Values) -> Phrase | None:
 
 
 CONFIRM = (_quiet_within_give_up, _first_within_longest)
-TERMINAL = (_follow_needs_pty, _two_ends, _framing_of_protocol)
+TERMINAL = (_follow_needs_pty, _two_ends, _files_go_together, _framing_of_protocol)
 MQTT = (_password_has_user, _certificate_has_key, _key_has_certificate, _certificates_need_tls, _keepalive_fits)
 
 

@@ -162,16 +162,16 @@ TERMINAL = Section(
         ),
         Key(
             name="device",
-            kind=PortAddress(("serial", "usb", "tcp")),
+            kind=PortAddress(("serial", "usb", "tcp", "file")),
             required=True,
             meaning="Where the terminal is. `tillwatch devices` finds stable names; usb: is for devices without a tty "
-            "(docs/usb.md).",
+            "(docs/usb.md), file: hears what is written into a folder (docs/devices.md).",
         ),
         Key(
             name="cashier",
-            kind=PortAddress(("pty", "tcp", "serial", "none")),
+            kind=PortAddress(("pty", "tcp", "serial", "file", "none")),
             meaning="Where the cashier application connects: a link to a virtual port, a TCP port that listens, "
-            "a serial port, or none to watch the terminal alone.",
+            "a serial port, files it writes (beside a file: device only), or none to watch the terminal alone.",
             derive=_virtual_port,
             derived="a pty: link in run_dir with the terminal's name",
         ),

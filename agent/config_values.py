@@ -51,9 +51,9 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a port is: `serial:PATH`, `pty:LINK`, `tcp:HOST:PORT`, `usb:VVVV:PPPP[:SERIAL][@PLACE]` or `none`."""
+    """Where a port is: `serial:PATH`, `pty:LINK`, `tcp:HOST:PORT`, `usb:VVVV:PPPP…`, `file:PATH` or `none`."""
 
-    scheme: Literal["serial", "usb", "tcp", "pty", "none"]
+    scheme: Literal["serial", "usb", "tcp", "pty", "file", "none"]
     text: str
     path: Path | None = None
     host: str | None = None
@@ -268,6 +268,7 @@ class PortAddress(_Text):
             "usb": "usb:VVVV:PPPP[:SERIAL][@PLACE]",
             "tcp": "tcp:HOST:PORT",
             "pty": "pty:/run/…",
+            "file": "file:/folder/NAME",
             "none": "none",
         }
         return phrase("config.accepts_address", forms=" | ".join(forms[scheme] for scheme in self.schemes))
@@ -284,6 +285,8 @@ class PortAddress(_Text):
             return Address("tcp", text, host=place[0], port=place[1])
         if scheme == "serial" and rest.startswith("/") and len(rest) > 1:
             return Address("serial", text, path=Path(rest))
+        if scheme == "file" and rest.startswith("/") and not rest.endswith("/") and "*" not in os.path.dirname(rest):
+            return Address("file", text, path=Path(rest))
         if scheme == "pty" and rest.startswith("/") and len(rest) > 1:
             return Address("pty", text, path=Path(rest))
         if text == "none":

@@ -26,12 +26,16 @@ def framing_of(terminal: config.Terminal, driver: Driver) -> Framing:
     asked = Framing(terminal.framing)
     if asked is not Framing.AUTO:
         return asked
-    return Framing.NONE if terminal.device.scheme == "tcp" and Framing.NONE in driver.framings else driver.framings[0]
+    return (
+        Framing.NONE
+        if terminal.device.scheme in ("tcp", "file") and Framing.NONE in driver.framings
+        else driver.framings[0]
+    )
 
 
 def policy_of(terminal: config.Terminal, driver: Driver) -> Policy:
     """Whether a payment in doubt is asked about, or only watched: the site's choice, else the driver's."""
-    if driver.asking is None:
+    if driver.asking is None or terminal.device.scheme == "file":  # files are only heard
         return Policy.WATCH
     return Policy(terminal.confirm.policy) if terminal.confirm.policy else driver.asking.policy
 

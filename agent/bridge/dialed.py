@@ -128,7 +128,7 @@ class Dialed:
     def _begin(self, link: Any) -> None:
         self.link, self.error = link, None
         self.stream = Stream(self._loop, link.fileno(), self._on_data, self._gone)
-        if not self.address.startswith("usb:"):  # that descriptor is only our own thread's
+        if not self.address.startswith(("usb:", "file:")):  # such a descriptor is only our own thread's
             self._berth.put(link.fileno())
         self._up_since = time.monotonic()
         self.opened += 1

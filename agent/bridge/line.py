@@ -296,7 +296,7 @@ class Line:
             return PtyCashier(self._loop, self, rest, port)
         if scheme == "tcp":
             return TcpCashier(self._loop, self, rest, port, peer)
-        if scheme == "serial":
+        if scheme in ("serial", "file"):
             return SerialCashier(self._loop, opener, self, self._settings, address, port)
         return NoCashier()
 

@@ -28,7 +28,7 @@ class Opener:
         loop.add(self._event, IN, self._deliver)
 
     def open(self, settings: dict[str, Any], address: str, done: Callable[[Any], None]) -> None:
-        """Open `serial:PATH`, `tcp:HOST:PORT` or `usb:VVVV:PPPP…`; `done` gets a link or a LinkError."""
+        """Open `serial:PATH`, `tcp:HOST:PORT`, `usb:VVVV:PPPP…` or `file:PATH`; `done` gets a link or a LinkError."""
         _thread.start_new_thread(self._work, (settings, address, done))
 
     def _work(self, settings: dict[str, Any], address: str, done: Callable[[Any], None]) -> None:
@@ -56,6 +56,10 @@ def open_link(settings: dict[str, Any], address: str) -> Any:
         from drivers.links.tcp import open_tcp
 
         return open_tcp(rest)
+    if scheme == "file":
+        from drivers.links.watched import open_watched
+
+        return open_watched(rest)
     names = ("baudrate", "bytesize", "parity", "stopbits")
     line = {name: settings[name] for name in names}
     if scheme == "usb":

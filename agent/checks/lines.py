@@ -37,16 +37,29 @@ def checks(terminal: Terminal, run_dir: Path, who: Who, bridge: int | None) -> I
             yield from parity(terminal)
         case "tcp":
             yield listening(terminal, bridge)
-        case "serial":
+        case "serial" | "file":
             yield _port("cashier", terminal, terminal.cashier, who, bridge)
 
 
 def _port(name: str, terminal: Terminal, address: Address, who: Who, bridge: int | None) -> Check:
+    if address.scheme == "file":
+        return watched_folder(name, terminal, address, who)
     if address.path is not None:
         return serial_port(name, terminal, address.path, who, bridge)
     if address.scheme == "usb":
         return usb_device(name, terminal, who, bridge)
     return remote(name, terminal, address, bridge)
+
+
+def watched_folder(name: str, terminal: Terminal, address: Address, who: Who) -> Check:
+    """The folder of a file: address is there and may be read."""
+    assert address.path is not None  # noqa: S101  a file address has its path
+    folder = address.path.parent
+    if not folder.is_dir():
+        return Check.fail(name, "check.watched_missing", terminal.name, path=folder)
+    if not who.may(folder, read=True, enter=True):
+        return Check.fail(name, "check.watched_closed", terminal.name, path=folder, user=who.name)
+    return Check.ok(name, "check.watched_ok", terminal.name, path=address.path)
 
 
 def serial_port(name: str, terminal: Terminal, path: Path, who: Who, bridge: int | None) -> Check:

@@ -79,6 +79,8 @@ BAD = [
     Bad("tcp-port-zero", TERMINAL + 'cashier = "tcp:127.0.0.1:0"\n', "terminal.pos1.cashier", 5, "tcp:HOST:PORT"),
     Bad("tcp-no-port", TERMINAL + 'cashier = "tcp:localhost"\n', "terminal.pos1.cashier", 5, "tcp:HOST:PORT"),
     Bad("cashier-usb", TERMINAL + 'cashier = "usb:0b00:0060"\n', "terminal.pos1.cashier", 5, "pty:/run/…"),
+    Bad("device-file-no-name", TERMINAL.replace("serial:/dev/ttyUSB0", "file:/his/"), "terminal.pos1.device", 4, "file:/fo"),
+    Bad("cashier-file", TERMINAL + 'cashier = "file:/his/REQ.TXT"\n', "terminal.pos1.cashier", 5, "file: device goes with"),
     Bad("both-ends-one-port", TERMINAL + 'cashier = "serial:/dev/ttyUSB0"\n', "terminal.pos1.cashier", 5, "its own"),
     Bad(
         "follow-without-pty",

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -247,3 +248,18 @@ def test_a_usb_device_that_is_not_there_is_waited_for(rig: Rig) -> None:
     assert told["reason"] in ("not_found", "failed")  # failed: no libusb on this machine
     assert told["do"]
     assert rig.terminate() == 0
+
+
+def test_request_and_result_files_are_heard_as_the_two_sides_of_a_line(rig: Rig, tmp_path: Path) -> None:
+    folder = tmp_path / "his"
+    folder.mkdir()
+    rig.line(f"file:{folder}/RESULT.TXT", f"file:{folder}/REQUEST.TXT")
+    rig.start()
+    listener = rig.tap()
+    until(lambda: rig.state()["port"] == "open", what="both are heard")
+    (folder / "REQUEST.TXT").write_bytes(b"00 000000003550")
+    until(lambda: listener.bytes(wire.CASHIER) == b"00 000000003550", what="request heard")
+    (folder / "RESULT.TXT").write_bytes(b"00 approved")
+    until(lambda: listener.bytes(wire.TERMINAL) == b"00 approved", what="result heard")
+    assert sorted(path.name for path in folder.iterdir()) == ["REQUEST.TXT", "RESULT.TXT"]
+    assert (folder / "REQUEST.TXT").read_bytes() == b"00 000000003550"

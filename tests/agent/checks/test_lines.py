@@ -150,3 +150,16 @@ def test_a_cashier_on_a_serial_port_is_checked_like_a_device(tmp_path: Path) -> 
     found = list(lines.checks(terminal_of(tmp_path, more='cashier = "serial:/dev/none-either"'), tmp_path, ME, None))
     assert [(check.name, check.state) for check in found] == [("device", State.FAIL), ("cashier", State.FAIL)]
     assert "/dev/none-either" in said(found[1])
+
+
+def test_a_watched_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "his"
+    more = f'cashier = "file:{folder}/REQ*.TXT"'
+    terminal = terminal_of(tmp_path, f"file:{folder}/RSP*.TXT", more)
+    device, cashier = lines.checks(terminal, tmp_path, ME, None)
+    assert device.state is cashier.state is State.FAIL
+    assert "share mounted" in said(device)
+    folder.mkdir(0o700)
+    assert all(check.state is State.OK for check in lines.checks(terminal, tmp_path, ME, None))
+    if os.geteuid() == 0:
+        assert "may not read the folder" in said(next(lines.checks(terminal, tmp_path, NOBODY, None)))
