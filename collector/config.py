@@ -22,7 +22,11 @@ from agent.config_source import read as read_source
 from agent.config_values import BrokerUrl, Choice, Duration, FilePath, RefusedError, Text, nearest, shown
 from agent.phrase import Phrase, phrase
 from agent.texts import LANGUAGES
+from collector.access.roles import Role
+from collector.alerts.rules import Rule, Webhook
+from collector.config_tables import OIDC, Arrays, read_arrays
 from collector.config_values import Listen, Switch, WebUrl, Zone
+from collector.web.settings import Oidc
 
 DEFAULT_CONFIG = "/etc/tillwatch/collector.toml"
 #: dotted key → the option of the command line that sets it
@@ -84,6 +88,9 @@ class Config:
     reconcile: Reconcile
     log: Log
     path: Path | None
+    oidc: Oidc | None = None
+    alerts: tuple[Rule, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
 
 
 DATABASE = Section(
@@ -187,7 +194,8 @@ RECONCILE = Section(
     ),
     "Reconciliation each morning, in the zone of [web] timezone; without that, in Asia/Shanghai.",
 )
-SECTIONS = (DATABASE, COLLECTOR_MQTT, WEB, RETENTION, RECONCILE, LOG)
+SECTIONS = (DATABASE, COLLECTOR_MQTT, WEB, RETENTION, RECONCILE, LOG, OIDC)
+_OPTIONAL = (COLLECTOR_MQTT, OIDC)  # nothing is read where the file has no such table
 
 
 def load(path: Path | None, options: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Config:
@@ -205,12 +213,13 @@ def load(path: Path | None, options: Mapping[str, str], environ: Mapping[str, st
             raise InvalidConfigError((Problem(where, error.line, None, why),)) from None
     reader = _Reader(source, options, environ)
     values = reader.values()
+    arrays = read_arrays(source.data, reader.report)
     if reader.problems:
         raise InvalidConfigError(tuple(sorted(reader.problems, key=lambda p: (p.line is None, p.line or 0))))
-    return _built(values, path)
+    return _built(values, arrays, path)
 
 
-def _built(values: dict[str, dict[str, Any]], path: Path | None) -> Config:
+def _built(values: dict[str, dict[str, Any]], arrays: Arrays, path: Path | None) -> Config:
     mqtt = dict(values["mqtt"])
     client_id = mqtt.pop("client_id", None)
     url: BrokerUrl | None = mqtt.pop("url", None)
@@ -224,6 +233,23 @@ def _built(values: dict[str, dict[str, Any]], path: Path | None) -> Config:
         reconcile=Reconcile(**values["reconcile"]),
         log=Log(**values["log"]),
         path=path,
+        oidc=_oidc(values["oidc"]),
+        alerts=arrays.alerts,
+        webhooks=arrays.webhooks,
+    )
+
+
+def _oidc(values: dict[str, Any]) -> Oidc | None:
+    if not values:
+        return None
+    pairs = (pair.rpartition("=") for pair in values.pop("roles") or ())
+    secret: Path = values.pop("client_secret_file")
+    default = values.pop("default_role")
+    return Oidc(
+        **values,
+        client_secret=secret.read_text(encoding="utf-8").strip(),
+        roles=tuple((group, Role(role)) for group, _, role in pairs),
+        default_role=Role(default) if default else None,
     )
 
 
@@ -240,7 +266,7 @@ class _Reader:
             self._overrides[table, key] = (f"--{OPTIONS[dotted]}", text)
 
     def values(self) -> dict[str, dict[str, Any]]:
-        names = tuple(section.name for section in SECTIONS)
+        names = (*(section.name for section in SECTIONS), "alert", "webhook")
         for name in self._source.data:
             if name not in names:
                 self._problem((name,), bare(name), phrase("config.unknown_table", nearest=f"[{nearest(name, names)}]"))
@@ -253,7 +279,7 @@ class _Reader:
                 (section.name,), section.name, phrase("config.not_table", found=shown(found), table=f"[{section.name}]")
             )
             return {}
-        if section is COLLECTOR_MQTT and not found and not any(table == "mqtt" for table, _ in self._overrides):
+        if section in _OPTIONAL and not found and not any(table == section.name for table, _ in self._overrides):
             return {}
         for name in found:
             if section.key(name) is None:
@@ -305,7 +331,11 @@ class _Reader:
         else:
             self._problem((section.name, key), label, what)
 
-    def _problem(self, place: tuple[str, ...], key: str, what: Phrase) -> None:
+    def report(self, place: tuple[str | int, ...], key: str, what: Phrase) -> None:
+        """Something in the file is wrong."""
+        self._problem(place, key, what)
+
+    def _problem(self, place: tuple[str | int, ...], key: str, what: Phrase) -> None:
         line = self._source.line(place)
         where = str(self._source.path) if line is None else f"{self._source.path}:{line}"
         self.problems.append(Problem(where, line, key, what))

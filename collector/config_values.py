@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from agent.config_values import RefusedError, shown
+from agent.config_values import RefusedError, Text, shown
 from agent.phrase import Phrase, phrase
 
 _PLACE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+)):([0-9]{1,5})")
@@ -107,3 +107,50 @@ class Switch:
     def from_text(self, text: str) -> object:
         """As in the file, with or without capitals."""
         return text.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class PostUrl:
+    """An address that we ask, with a path or without."""
+
+    @property
+    def accepts(self) -> Phrase:
+        """What is accepted."""
+        return phrase("config.accepts_post_url")
+
+    def read(self, value: object) -> str:
+        """The address."""
+        try:
+            parts = urlsplit(value) if isinstance(value, str) else None
+            good = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if not good or not isinstance(value, str) or not value.isprintable() or " " in value:
+            raise _refused(value, self.accepts)
+        return value
+
+    def from_text(self, text: str) -> object:
+        """As in the file."""
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A list of texts of one kind."""
+
+    kind: Text
+
+    @property
+    def accepts(self) -> Phrase:
+        """What is accepted."""
+        return phrase("config.accepts_words", each=self.kind.accepts)
+
+    def read(self, value: object) -> tuple[str, ...]:
+        """All of them."""
+        if not isinstance(value, list):
+            raise _refused(value, self.accepts)
+        return tuple(self.kind.read(item) for item in value)
+
+    def from_text(self, text: str) -> object:
+        """With commas between."""
+        return [part.strip() for part in text.split(",") if part.strip()]

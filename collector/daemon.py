@@ -22,6 +22,8 @@ from agent.notify import notify
 from collector.access.access import Access
 from collector.access.people import CONSOLE
 from collector.access.roles import Role
+from collector.alerts.courier import Courier
+from collector.alerts.watch import Watch
 from collector.config import Config
 from collector.database import database_url
 from collector.duty import Duty
@@ -87,7 +89,22 @@ class Daemon:
             duties.append(Relay(ledger, hub))
         if settings := nightly_settings(self._config):
             duties.append(NightlyReconciliation(ledger, settings))
+        duties += self._alerting(ledger, hub)
         return duties
+
+    def _alerting(self, ledger: Ledger, hub: Hub) -> list[Duty]:
+        """Rules are watched and webhooks served even when the file names none: what waits is delivered, or ended."""
+        config = self._config
+        watch = Watch(
+            ledger,
+            config.alerts,
+            config.webhooks,
+            clock=ledger.clock,
+            hub=hub,
+            stale_s=config.web.stale_s,
+            public_url=config.web.public_url,
+        )
+        return [watch, *(Courier(ledger, webhook, ledger.clock) for webhook in config.webhooks)]
 
     def _server(self, ledger: Ledger, hub: Hub, ingest: Ingest | None) -> uvicorn.Server:
         app = create_app(
@@ -160,6 +177,7 @@ def web_settings(config: Config, guest: Role | None) -> WebSettings:
         guest=guest,
         stale_s=web.stale_s,
         metrics_open=web.metrics_open,
+        oidc=config.oidc,
     )
 
 

@@ -39,7 +39,6 @@ class Webhook:
     url: str
     secret_file: Path | None = None
     timeout_s: float = 10.0
-    language: str = "en"
 
     def secret(self) -> str | None:
         """The secret, read anew each time, so that it can be changed without a restart."""
