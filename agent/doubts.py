@@ -83,9 +83,9 @@ def contradiction(settled: Payment | None, shown: Payment | None, at: At, terms:
     return (warning(shown, WarningKind.CONTRADICTION, settled, at, terms),)
 
 
-def warning(payment: Payment, kind: WarningKind, related: Payment, at: At, terms: Terms) -> Draft:
-    """A warning about a payment, and the one that it has to do with."""
-    data = replace(transaction_data(payment, terms), warning=kind, related=related.id)
+def warning(payment: Payment, kind: WarningKind, related: Payment | None, at: At, terms: Terms) -> Draft:
+    """A warning about a payment, and the other one that it has to do with, if there is one."""
+    data = replace(transaction_data(payment, terms), warning=kind, related=related.id if related else None)
     return Draft(EventType.TRANSACTION_WARNING, data, at.wall_ns)
 
 

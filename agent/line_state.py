@@ -16,6 +16,7 @@ from drivers.observations import Checksum, Direction, Kind, Noise, Observation, 
 
 #: so many broken frames in a row make a line "degraded"
 BAD_FRAMES_DEGRADE = 3
+_PICTURES = "image_receipts"
 
 
 def line_quality(book: Book, what: Any, at: At, terms: Terms) -> Step:
@@ -27,13 +28,18 @@ def line_quality(book: Book, what: Any, at: At, terms: Terms) -> Step:
         if book.bad_run == BAD_FRAMES_DEGRADE and book.link is Link.UP:
             return _degraded(book, "bad_frames", f"{book.bad_run} broken frames in a row", at, terms)
         return book, ()
-    if isinstance(what, Noise):
+    if isinstance(what, Noise) or _is_picture(what):
         return book, ()
     heard = what.direction is Direction.TERMINAL
     book = replace(book, bad_run=0, last_frame_wall_ns=at.wall_ns if heard else book.last_frame_wall_ns)
     if book.link is Link.DEGRADED and heard:
         return link_up(book, LinkUp(), at, terms)
     return book, ()
+
+
+def _is_picture(what: Observation) -> bool:
+    """Whether it is a receipt that can't be read because it was printed as a picture."""
+    return isinstance(what, Receipt) and not what.text and "image" in dict(what.facts.extra)
 
 
 def link_up(book: Book, what: LinkUp, at: At, terms: Terms) -> Step:
@@ -85,7 +91,13 @@ def _about_line(kind: EventType, link: Link, reason: str | None, detail: str | N
 
 def receipt(book: Book, what: Receipt, at: At, terms: Terms) -> Step:
     """Receipt text, of the current payment unless the cashier application asked for something else."""
-    return alone(book, what, at, terms) if terms.listens_only else beside(book, what, at, terms)
+    if not terms.listens_only:
+        return beside(book, what, at, terms)
+    book, drafts = alone(book, what, at, terms)
+    if _is_picture(what) and book.link_reason != _PICTURES:
+        book, degraded = _degraded(book, _PICTURES, "receipts are pictures: set the terminal to print text", at, terms)
+        drafts += degraded
+    return book, drafts
 
 
 def settlement(book: Book, what: Settlement, at: At, terms: Terms) -> Step:

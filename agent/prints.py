@@ -116,7 +116,7 @@ def _alarm(payment: Payment, slip: Slip, book: Book, at: At, terms: Terms) -> tu
     if slip.alarm is not Alarm.REVERSAL_FAILED:
         return ()
     now = book.current if book.current and book.current.id == payment.id else payment
-    return (warning(now, WarningKind.REVERSAL_FAILED, now, at, terms),)
+    return (warning(now, WarningKind.REVERSAL_FAILED, None, at, terms),)
 
 
 # --- a slip beside a protocol -----------------------------------------------------------------------------------------

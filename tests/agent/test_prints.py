@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from agent.events import Certainty, EventType, Reason, ReceiptData, SettlementData, TransactionData, WarningKind
+from agent.events import (
+    Certainty,
+    EventType,
+    Reason,
+    ReceiptData,
+    SettlementData,
+    TerminalData,
+    TransactionData,
+    WarningKind,
+)
 from agent.frozen import from_plain, to_plain
 from agent.payments import PRINTS_KEPT, Book, PortClosed, State, Terms
-from drivers.observations import Direction, Kind, Observation, Outcome, Receipt, ReceiptKind
+from drivers.observations import Direction, Facts, Kind, Observation, Outcome, Receipt, ReceiptKind
 from drivers.receipt import ReceiptDecoder
 from tests.agent.lines import SECOND, TERMS, Play, answer, cashier_ack, request, terminal_ack
 
@@ -121,6 +130,7 @@ def test_an_alarm_calls_people_at_once() -> None:
     assert play.types == [STARTED, PENDING, ESCALATED, WARNING, CAPTURED]
     warned = last(play, WARNING)
     assert (warned.warning, warned.amount) == (WarningKind.REVERSAL_FAILED, 45600)
+    assert warned.related is None
     assert (warned.outcome, warned.charged) == (Outcome.UNKNOWN, Certainty.UNKNOWN)
     assert last(play, PENDING).reason is Reason.HOST_TIMEOUT
 
@@ -177,6 +187,17 @@ def test_the_end_of_the_day_is_told_once_and_held_against_the_slips() -> None:
     settled = [draft.data for draft in play.drafts if isinstance(draft.data, SettlementData)][-1]
     assert (settled.balanced, settled.matches) == (False, True)
     assert (settled.journal_count, settled.journal_amount) == (2, 0)
+
+
+def test_receipts_that_are_pictures_degrade_the_line_until_one_can_be_read() -> None:
+    play = Play(ALONE)
+    picture = replace(printed("x")[0], text=(), facts=Facts(extra=(("image", 1),)))
+    play.see(picture, picture)
+    assert play.types == [CAPTURED, EventType.TERMINAL_DEGRADED, CAPTURED]
+    assert isinstance(play.drafts[1].data, TerminalData)
+    assert play.drafts[1].data.reason == "image_receipts"
+    play.see(*printed(slip("01")))
+    assert play.types[3:] == [EventType.TERMINAL_CONNECTED, STARTED, COMPLETED, CAPTURED]
 
 
 def test_only_the_last_slips_are_remembered_and_all_of_it_survives_a_restart() -> None:
