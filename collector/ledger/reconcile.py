@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, select, update
 
 from collector.ledger.entries import Entry
 from collector.ledger.tables_reconcile import (
@@ -198,6 +198,11 @@ def findings(connection: Connection, wanted: str) -> list[Finding]:
     table = reconcile_findings
     query = select(table).where(table.c.day == wanted).order_by(table.c.transaction)
     return [_finding(row) for row in connection.execute(query)]
+
+
+def proved(transaction: ColumnElement[str]) -> ColumnElement[bool]:
+    """For queries of payments: whether a file proved what became of this one. Such a one is in doubt no more."""
+    return exists().where(reconcile_findings.c.transaction == transaction)
 
 
 def settle_by_person(connection: Connection, wanted: str, *, by: str, note: str, at_us: int) -> bool:
