@@ -38,6 +38,7 @@ from agent.doubts import (
     forget,
     held_back,
     late_answer,
+    may_be_undone,
     replied,
     reversal_before,
     scheduled,
@@ -67,7 +68,7 @@ from agent.payments import (
     Waited,
     draft,
 )
-from agent.reversals import gone_on, reversal_answered, reversal_asked
+from agent.reversals import gone_on, repeated_in, reversal_answered, reversal_asked
 from drivers.observations import (
     Ack,
     Acked,
@@ -117,6 +118,8 @@ def _begin(book: Book, request: Request, at: At, terms: Terms) -> Step:
     """A request came: it opens a payment, unless it only asks something."""
     if request.kind is None:
         return replace(book, inquiry=request.message), ()
+    if (repeated := repeated_in(book, request)) is not None:
+        return repeated, ()
     payment = Payment(
         id=transaction_id(at.wall_ns, f"{terms.terminal}:{at.token}"),
         state=State.OPEN,
@@ -226,7 +229,7 @@ def _answered(book: Book, answer: Answer, outcome: Outcome, at: At, terms: Terms
     """The current payment has its outcome; now its delivery counts."""
     payment = _current(book)
     late = payment.in_doubt
-    if late and terms.reverses and outcome is Outcome.APPROVED:
+    if late and outcome is Outcome.APPROVED and may_be_undone(payment, terms):
         return replace(book, current=held_back(payment, answer)), ()
     book = _with_current(
         replace(book, last=mark_of(payment.facts, at.wall_ns) or book.last),
@@ -280,7 +283,7 @@ def _known_already(book: Book, answer: Answer, at: At) -> bool:
         if payment.facts.merged(answer.facts) == payment.facts:
             return True
         # It comes once more, or has crossed with a reversal on the way.
-        agrees = payment.how == "reversal" or answer.outcome in (payment.outcome, None)
+        agrees = payment.how == "reversal" or answer.outcome in (payment.outcome, Outcome.UNKNOWN, None)
         if agrees and numbered(payment.facts, answer.facts):
             return True
     mark = mark_of(answer.facts, at.wall_ns)

@@ -40,6 +40,8 @@ from drivers.queries import Finding, Said
 
 #: payments in doubt kept a terminal; behind that the oldest ones stay in the journal alone, in people's hands
 PENDING_KEPT = 200
+#: what a terminal that reverses undoes when it got no answer
+_UNDONE = frozenset({Kind.PURCHASE, Kind.VOID, Kind.PREAUTHORISATION, Kind.COMPLETION})
 #: so many payments in doubt are tried in all combinations against a settlement's totals
 _MOST_COMBINED = 8
 
@@ -198,7 +200,7 @@ def late_answer(book: Book, answer: Answer, at: At, terms: Terms) -> Step | None
     if not found:
         return None
     late = replace(found[-1], late=True)
-    if terms.reverses and answer.outcome is Outcome.APPROVED:
+    if answer.outcome is Outcome.APPROVED and may_be_undone(late, terms):
         return with_payment(book, held_back(late, answer)), ()
     return settle(with_payment(book, late), late, answer.outcome, answer.facts, "late_answer", at, terms)
 
@@ -209,6 +211,11 @@ def belongs(known: Facts, said: Facts) -> bool:
     if by_number is not None:
         return by_number
     return None in (known.amount, said.amount) or known.amount == said.amount
+
+
+def may_be_undone(payment: Payment, terms: Terms) -> bool:
+    """Whether its terminal may have kept a reversal of it. A refund it sends again instead, until it is answered."""
+    return terms.reverses and payment.kind in _UNDONE
 
 
 def held_back(payment: Payment, answer: Answer) -> Payment:

@@ -79,6 +79,26 @@ def gone_on(book: Book, request: Request, at: At, terms: Terms) -> Step:
     return book, drafts
 
 
+def repeated_in(book: Book, request: Request) -> Book | None:
+    """A request that was sent before, by its numbers, is no new payment: terminals repeat refunds and advices.
+
+    One in doubt becomes the current one again, so that the answer finds it. None: it was not sent before.
+    """
+    current = book.current
+    if current is not None and not current.in_doubt and _same_payment(current, request):
+        return book
+    found = next((payment for payment in book.unknown if _same_payment(payment, request)), None)
+    if found is None:
+        return None
+    others = tuple(payment for payment in book.unknown if payment.id != found.id)
+    return replace(book, current=found, pending=others, inquiry=None)
+
+
+def _same_payment(payment: Payment, request: Request) -> bool:
+    alike = (payment.kind, payment.facts.amount) == (request.kind, request.facts.amount)
+    return alike and bool(numbered(payment.facts, request.facts))
+
+
 def _named(book: Book, facts: Facts) -> Payment | None:
     """The payment that the reversal is of, as long as there is something to undo."""
     current = book.current

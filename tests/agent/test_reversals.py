@@ -149,6 +149,32 @@ def test_an_answer_that_comes_twice_tells_nothing_new() -> None:
     assert line.see(said(1), replace(said(1), facts=replace(said(1).facts, reference="other"))) == []
 
 
+def test_a_refund_that_is_sent_again_is_one_refund_and_its_answer_is_believed() -> None:
+    """Terminals undo no refund: they send it again until it is answered."""
+    line = play()
+    line.see(sale(1, kind=Kind.REFUND))
+    line.wait(66)
+    line.see(Tick(), sale(2), said(2))
+    assert line.see(sale(1, kind=Kind.REFUND)) == []
+    drafts = line.see(said(1))
+    assert told(drafts) == [("confirmed", "approved", "000001")]
+    assert (last(drafts).kind, last(drafts).how) == (Kind.REFUND, "late_answer")
+
+
+@pytest.mark.parametrize(("outcome", "code"), [(Outcome.APPROVED, "00"), (Outcome.UNKNOWN, "94")])
+def test_a_request_that_is_sent_again_after_its_answer_counts_once(outcome: Outcome, code: str) -> None:
+    line = play()
+    line.see(settlement(0, 0, True), sale(1, kind=Kind.REFUND), said(1))
+    assert line.see(sale(1, kind=Kind.REFUND), said(1, outcome, code=code)) == []
+    assert (line.book.tally.count, line.book.tally.amount) == (1, -1234)
+
+
+def test_the_next_batch_begins_its_numbers_anew() -> None:
+    line = play()
+    line.see(sale(1), said(1))
+    assert told(line.see(sale(1, batch="000002"), said(1, batch="000002")))[-1] == ("completed", "approved", "000001")
+
+
 # --- reversals ----------
 
 
