@@ -22,11 +22,11 @@ from agent.config_source import read as read_source
 from agent.config_values import BrokerUrl, Choice, Duration, FilePath, RefusedError, Text, nearest, shown
 from agent.phrase import Phrase, phrase
 from agent.texts import LANGUAGES
+from collector.access.oidc_settings import Oidc
 from collector.access.roles import Role
 from collector.alerts.rules import Rule, Webhook
 from collector.config_tables import OIDC, Arrays, read_arrays
 from collector.config_values import Listen, Switch, WebUrl, Zone
-from collector.web.settings import Oidc
 
 DEFAULT_CONFIG = "/etc/tillwatch/collector.toml"
 #: dotted key → the option of the command line that sets it
@@ -302,7 +302,8 @@ class _Reader:
         if value is None:
             if key.required:
                 self._refuse(section, key.name, phrase("config.required", accepted=key.kind.accepts))
-            values[key.target] = None
+            else:
+                values[key.target] = None
             return
         try:
             read = key.kind.read(value)
