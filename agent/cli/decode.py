@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     if args.profile and args.hex and not args.file:
         from agent.cli.decode_profile import decode_by  # only where it is asked for
 
-        pieces = [_bytes(text) for text in args.hex]
-        return decode_by(profile_named(args.profile), Direction(args.direction), pieces, as_json=args.json)
+        data = b"".join(_bytes(text) for text in args.hex)
+        return decode_by(profile_named(args.profile), Direction(args.direction), data, as_json=args.json)
     understood = False
     texts = Texts(language_of_environment())
     driver, observed = _seen(args)

@@ -22,14 +22,13 @@ _SHOWN_BYTES = 12
 _CHECKS = {Checksum.OK: "check ok", Checksum.BAD: "check BAD", Checksum.NONE: "no check"}
 
 
-def decode_by(profile: Profile, direction: Direction, pieces: Iterable[bytes], as_json: bool) -> int:
+def decode_by(profile: Profile, direction: Direction, data: bytes, as_json: bool) -> int:
     """Print what is in the bytes; 1 when no message of the profile is."""
     understood = False
     tell = partial(meaning_lines, driver_of(profile), texts=Texts(language_of_environment()))
-    for piece in pieces:
-        for frame in explain(profile, code_book(profile), direction, piece):
-            understood = understood or frame.message is not None
-            print(json.dumps(_plain(frame), ensure_ascii=False) if as_json else "\n".join(_lines(frame, tell)))
+    for frame in explain(profile, code_book(profile), direction, data):
+        understood = understood or frame.message is not None
+        print(json.dumps(_plain(frame), ensure_ascii=False) if as_json else "\n".join(_lines(frame, tell)))
     return 0 if understood else 1
 
 

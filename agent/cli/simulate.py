@@ -20,6 +20,7 @@ from agent.cli import add_json
 from agent.cli.layout import columns
 from agent.cli.protocols import driver_named, framing_named, nearest
 from agent.errors import UnreachableError, UsageError
+from agent.profiles import refused
 from agent.texts import Texts, language_of_environment
 from drivers import registry
 from drivers.driver import Driver, Framing, Log, Scenario, Simulation
@@ -175,7 +176,12 @@ def _line_for_people(entry: Log) -> str:
 
 
 def _print_list(as_json: bool) -> None:
-    known = [registry.get(name) for name in registry.names()]
+    known = []
+    for name in registry.names():
+        try:
+            known.append(registry.get(name))
+        except ValueError as error:  # a profile with mistakes: told, and the others listed
+            print(f"tillwatch: {refused(error).text(Texts(language_of_environment()))}", file=sys.stderr)
     if as_json:
         print(
             json.dumps(

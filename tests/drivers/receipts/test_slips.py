@@ -197,6 +197,49 @@ def test_a_test_slip_says_so(printed: str) -> None:
     assert slip.slip.test
 
 
+FOOTERS = [
+    "请妥善保管签购单",
+    "凭此签购单办理退货",
+    "如需重打印小票请联系收银员",
+    "如交易失败请重新刷卡",
+    "若交易失败,请与发卡行联系",
+    "如有疑问请勿取消交易",
+]
+
+
+@pytest.mark.parametrize("footer", FOOTERS)
+def test_words_to_the_cardholder_say_nothing_of_this_slip(footer: str) -> None:
+    path = FOLDER / "01_sale_bilingual_unionpay.gbk"
+    (slip,) = receipts(path.read_bytes() + f"\n{footer}\n".encode("gbk"))
+    assert slip.slip is not None
+    assert (slip.slip.outcome, slip.slip.reprint) == (Outcome.APPROVED, False)
+    assert slip.text[-1] == footer
+
+
+def test_a_failure_whose_footer_speaks_of_refusals_stays_unknown() -> None:
+    slip = slip_of("POS签购单", "交易类型:消费", "凭证号:000011", "金额:RMB 5.00", "交易失败", "若卡片过期请联系发卡行")
+    assert slip.slip is not None
+    assert slip.slip.outcome is Outcome.UNKNOWN
+
+
+def test_other_paper_with_an_amount_is_no_payment() -> None:
+    slip = slip_of("门诊收费票据", "订单号:MZ2024060700123", "金额:35.50", "收银员:王")
+    assert slip.slip is not None
+    assert (slip.slip.kind, slip.slip.outcome) == (Kind.OTHER, None)
+
+
+def test_the_merchant_above_the_title_belongs_to_the_slip() -> None:
+    slip = slip_of(
+        "商户名称:示例医院", "商户号:898111180620001", "POS签购单", "交易类型:消费", "凭证号:000011", "金额:5.00"
+    )
+    assert (slip.facts.merchant_id, slip.facts.amount) == ("898111180620001", 500)
+
+
+def test_track_data_does_not_stay() -> None:
+    slip = slip_of("POS签购单", "终端号:88001234", ";6200000000000005=30121010000012345678?")
+    assert slip.text[-1] == ";620000******0005=********************?"
+
+
 def test_english_labels_alone() -> None:
     slip = slip_of(
         *("SALES SLIP", "CUSTOMER COPY", "MERCHANT NO.: 898111180620001", "TERMINAL NO  88001234", "TXN TYPE: REFUND"),
