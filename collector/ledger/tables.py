@@ -148,8 +148,14 @@ transactions = Table(
     Index(
         "ix_transactions_pending",
         "started_us",
-        sqlite_where=text("pending"),
+        sqlite_where=text("pending = 1"),  # SQLite takes a partial index only for the very words of the query
         postgresql_where=text("pending"),
+    ),
+    Index(
+        "ix_transactions_unsettled",
+        "started_us",
+        sqlite_where=text("final = 0"),
+        postgresql_where=text("NOT final"),
     ),
     postgresql_with={"fillfactor": "80"},  # a payment is written a few times within a minute
 )

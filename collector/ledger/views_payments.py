@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from agent.events import TransactionData
 from agent.frozen import from_plain
-from collector.ledger.tables import events, receipts, transactions
+from collector.ledger.reconcile import proved
+from collector.ledger.tables import agents, events, receipts, transactions
 
 #: a request that got no answer for so long while nobody calls it doubtful: its cashier PC has fallen silent
 SILENT_AFTER_US = 5 * 60 * 1_000_000
@@ -150,7 +151,7 @@ def payments(
 
 def doubts(connection: Connection, now_us: int, limit: int) -> list[Payment]:
     """Payments in doubt, the oldest first: the pending ones, and those whose cashier PC fell silent in mid-payment."""
-    query = _rows().where(_columns.pending).order_by(_columns.started_us, _columns.id).limit(limit)
+    query = _rows().where(_in_doubt()).order_by(_columns.started_us, _columns.id).limit(limit)
     found = [Payment(**row._mapping) for row in connection.execute(query)]
     query = _rows().where(*_silent(now_us)).order_by(_columns.started_us, _columns.id).limit(limit)
     found += [replace(Payment(**row._mapping), pending=True) for row in connection.execute(query)]
@@ -160,7 +161,7 @@ def doubts(connection: Connection, now_us: int, limit: int) -> list[Payment]:
 def count_doubts(connection: Connection, now_us: int) -> int:
     """How many payments are in doubt."""
     total = 0
-    for conditions in ((_columns.pending,), _silent(now_us)):
+    for conditions in ((_in_doubt(),), _silent(now_us)):
         query = select(func.count()).select_from(transactions).where(*conditions)
         total += int(connection.execute(query).scalar_one())
     return total
@@ -207,13 +208,18 @@ def by_ids(connection: Connection, ids: Sequence[str]) -> dict[str, Payment]:
 
 
 def places(connection: Connection) -> list[tuple[str, str]]:
-    """Sites and cashier PCs that ever paid, for the filters."""
-    query = select(_columns.site, _columns.agent).distinct().order_by(_columns.site, _columns.agent)
+    """Sites and cashier PCs, for the filters."""
+    query = select(agents.c.site, agents.c.agent).order_by(agents.c.site, agents.c.agent)
     return [(site, agent) for site, agent in connection.execute(query)]
 
 
 def _rows(*more: ColumnElement[Any]) -> Any:
     return select(*(_columns[name] for name in _SHOWN), *more)
+
+
+def _in_doubt() -> ColumnElement[bool]:
+    """Nobody knows its outcome: neither its agent nor a file of the acquirer."""
+    return and_(_columns.pending, ~proved(_columns.id))
 
 
 def _silent(now_us: int) -> tuple[ColumnElement[bool], ...]:
@@ -275,7 +281,7 @@ def _numbered(number: str) -> ColumnElement[bool]:
 
 def _in_state(state: str) -> ColumnElement[bool]:
     if state == "doubt":
-        return _columns.pending
+        return _in_doubt()
     if state == "open":
         return and_(~_columns.final, ~_columns.pending)
     if state == "undelivered":

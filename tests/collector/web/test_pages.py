@@ -9,11 +9,11 @@ from html import unescape
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from collector.access.access import Access
 from collector.access.roles import Role
-from collector.ledger import Ledger
+from collector.ledger import Ledger, views_payments
 from collector.ledger.tables import refusals
 from collector.texts import Texts
 from collector.web.app import create_app
@@ -316,3 +316,20 @@ def test_pages_load_nothing_from_anywhere_else(reader: httpx.Client, morning: Sc
         assert not re.search(r"<script(?![^>]*src=)", html), path
         for address in re.findall(r'(?:src|href)="(/static/[^"]*)"', html):
             assert reader.get(address).status_code == 200, address
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL plans by size, and there is little here
+def test_what_every_page_counts_needs_no_walk_through_all_payments(ledger: Ledger, morning: Scenery) -> None:
+    asked: list[tuple[str, object]] = []
+    event.listen(ledger.engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+    with ledger.read() as connection:
+        views_payments.count_doubts(connection, NOW_US)
+        views_payments.doubts(connection, NOW_US, 10)
+        plans = [
+            " ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values))
+            for query, values in list(asked)
+            if query.startswith("SELECT")
+        ]
+    assert len(plans) == 4
+    for plan in plans:
+        assert "USING INDEX ix_transactions" in plan or "COVERING INDEX ix_transactions" in plan, plan

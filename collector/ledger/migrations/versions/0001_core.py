@@ -244,7 +244,15 @@ def _transactions() -> None:
         "transactions",
         ["started_us"],
         unique=False,
-        sqlite_where=sa.text("pending"),
+        sqlite_where=sa.text("pending = 1"),
         postgresql_where=sa.text("pending"),
+    )
+    op.create_index(
+        "ix_transactions_unsettled",
+        "transactions",
+        ["started_us"],
+        unique=False,
+        sqlite_where=sa.text("final = 0"),
+        postgresql_where=sa.text("NOT final"),
     )
     op.create_index("ix_transactions_started_us", "transactions", ["started_us"], unique=False)
