@@ -25,6 +25,7 @@ MOST_LINES = 2000
 _WIDEST = 1024
 _CUT_WORD = re.compile(rb"\s*CUT[ _]?PAPER\s*", re.IGNORECASE)
 _MARKS_ABOVE = 4  # lines above a title that may belong to it
+_VALUES_OF_A_SLIP = 4  # lines with labels; some slips have the merchant's above their title
 
 
 class Paper:
@@ -117,16 +118,16 @@ class Paper:
 
 
 def slips(lines: list[str]) -> Iterator[list[str]]:
-    """The lines of each slip: a title behind labelled values begins another one, with the marks right above it."""
-    begin, valued = 0, False
+    """The lines of each slip: a title behind a whole slip begins another one, with the marks right above it."""
+    begin, values = 0, 0
     for place, line in enumerate(lines):
-        if valued and is_title(line):
+        if values >= _VALUES_OF_A_SLIP and is_title(line):
             first = place
             while first > max(begin + 1, place - _MARKS_ABOVE) and is_mark(lines[first - 1]):
                 first -= 1
             yield _trimmed(lines[begin:first])
-            begin, valued = first, False
-        valued = valued or has_label(line)
+            begin, values = first, 0
+        values += has_label(line)
     yield _trimmed(lines[begin:])
 
 

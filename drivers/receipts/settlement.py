@@ -9,6 +9,7 @@ from drivers.observations import Kind, Total
 from drivers.receipts.text import narrowed
 
 _TITLE = re.compile(r"结算总计单|结算单|SETTLEMENT(?!/)", re.IGNORECASE)
+_TITLE_WITHIN = 6  # lines from the top
 _BLOCK = re.compile(r"\s*(?P<name>内卡|外卡|DOMESTIC|FOREIGN)[^:]{0,12}:?(?P<said>.*)", re.IGNORECASE)
 _ROW = re.compile(r"\s*(?P<name>\S.{0,30}?)\s+(?P<count>\d{1,6})\s+(?P<amount>-?[\d,]{1,15}\.\d\d)\s*")
 _BALANCED = re.compile(r"对[帐账]\s*(?P<not>不平|不符|出错|错误)?\s*平?|(?P<even>BALANCED)")
@@ -27,7 +28,8 @@ _BLOCKS = {"内卡": "domestic", "外卡": "foreign", "DOMESTIC": "domestic", "F
 
 def is_settlement(lines: Sequence[str]) -> bool:
     """Whether the slip's title says that the batch was closed. A list of totals so far (交易总计单) closes nothing."""
-    return any(_TITLE.search(re.sub(r"\s", "", narrowed(line))) for line in lines[:6])
+    plain = (re.sub(r"\s", "", narrowed(line)) for line in lines[:_TITLE_WITHIN])
+    return any(":" not in line and _TITLE.search(line) for line in plain)
 
 
 def totals(lines: Sequence[str]) -> tuple[Total, ...]:

@@ -8,7 +8,7 @@ the bank or the patient refused; else nobody knows. A slip that was not read to 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from drivers import codes
@@ -21,19 +21,26 @@ from drivers.receipts.text import masked, narrowed
 #: the table of response codes that these terminals print
 CODES = "cup"
 
-#: how a slip's first line reads, its blanks taken out
+#: how a slip's first line reads, its blanks taken out; with one of _ADVISES it is a word to the cardholder
 _TITLE = re.compile(
-    r"签购单|凭条|总计单|结算单|故障报告单|签到成功|交易凭证|交易小票|支付凭证|SALES(?:SLIP|DRAFT)|SETTLEMENT|^\W*RECEIPT\W*$"
+    r"^\S{0,20}(?:签购单|凭条|总计单|结算单|故障报告单|签到成功|交易凭证|交易小票|支付凭证|SALES(?:SLIP|DRAFT)|SETTLEMENT)"
+    r"(?:[,(/].{0,24})?\W*$|^\W*RECEIPT\W*$"
 )
+_LONGEST_TITLE = 40
+_SALES = re.compile(r"签购单|支付凭证|SALES(?:SLIP|DRAFT)")
+_ADVISES = re.compile(r"请|如需|如有|若|保管|保留|妥善|此|凭本")
 _REPRINT = re.compile(r"重打印|重新打印|补打|DUPLICATED?|REPRINT", re.IGNORECASE)
 _TEST = re.compile(r"测试.{0,12}无效|TESTING|测试单据|测试交易", re.IGNORECASE)
 _REVERSAL_FAILED = re.compile(r"冲正(?:不成功|失败)")
 _OFFLINE_LOST = re.compile(r"未成功上送的?离线交易")
-_FAILED = re.compile(r"交易失败|交易不成功|交易拒绝|支付失败|TRANSACTIONFAILED|DECLINED", re.IGNORECASE)
+_FAILED = re.compile(
+    r"(?<![如若遇当果])(?:交易失败|交易不成功|交易拒绝|支付失败)|TRANSACTIONFAILED|DECLINED", re.IGNORECASE
+)
 #: why a bank or a patient refuses, on slips without a response code
 _REFUSED = re.compile(
     "余额不足|密码错|密码不正确|超限|超出.{0,6}限额|拒绝|无效卡|过期|挂失|没收|取消|DECLINED", re.IGNORECASE
 )
+_LONGEST_REASON = 24
 _COPIES: tuple[tuple[str, ReceiptKind], ...] = (
     (r"商户(?:存根|联)|MERCHANT\sCOPY", ReceiptKind.MERCHANT),
     (r"(?:持卡人|客户|顾客)(?:存根|联)|(?:CARDHOLDER|CUSTOMER)\sCOPY", ReceiptKind.CUSTOMER),
@@ -70,13 +77,20 @@ class Read:
 def is_title(line: str) -> bool:
     """Whether a slip may begin with this line."""
     plain = re.sub(r"\s", "", narrowed(line))
-    return ":" not in plain and _TITLE.search(plain.upper()) is not None
+    if len(plain) > _LONGEST_TITLE or ":" in plain or _ADVISES.search(plain):
+        return False
+    return _TITLE.search(plain.upper()) is not None
 
 
 def is_mark(line: str) -> bool:
     """Whether the line is one that may stand above a title: a reprint, a test, a rule, nothing."""
     plain = narrowed(line).strip()
-    return not plain.strip("-=*_. ") or bool(_REPRINT.search(plain) or _TEST.search(plain))
+    return not plain.strip("-=*_. ") or _bears(_REPRINT, [plain]) or _bears(_TEST, [plain])
+
+
+def _bears(mark: re.Pattern[str], lines: Iterable[str]) -> bool:
+    """Whether a line bears the mark, and does not only speak of it to the cardholder."""
+    return any(mark.search(line) and not _ADVISES.search(re.sub(mark, "", line)) for line in lines)
 
 
 def read(lines: Sequence[str], complete: bool = True) -> Read:
@@ -86,13 +100,16 @@ def read(lines: Sequence[str], complete: bool = True) -> Read:
     squeezed = re.sub(r"[^\S\n]", "", whole)
     closing = settlement.is_settlement(lines)
     facts = facts_of(values, whole, with_amount=not closing)
-    name, kind = ("settlement", Kind.SETTLEMENT) if closing else _type(values, squeezed, facts)
+    name, kind = ("settlement", Kind.SETTLEMENT) if closing else _type(lines, values, squeezed, facts)
     alarm = _alarm(squeezed)
-    outcome = _outcome(facts, kind, squeezed, alarm) if complete else _unproven(kind, facts)
+    why = [value.value for value in values if value.name == "response"] + [
+        line for line in squeezed.split("\n") if len(line) <= _LONGEST_REASON and not _ADVISES.search(line)
+    ]
+    outcome = _outcome(facts, kind, squeezed, why, alarm) if complete else _unproven(kind, facts)
     slip = None
     if name:
-        marks = {"reprint": bool(_REPRINT.search(whole)), "test": bool(_TEST.search(whole))}
-        slip = Slip(name=name, kind=kind, outcome=outcome, alarm=alarm, **marks)
+        reprint, test = _bears(_REPRINT, whole.split("\n")), _bears(_TEST, whole.split("\n"))
+        slip = Slip(name=name, kind=kind, outcome=outcome, alarm=alarm, reprint=reprint, test=test)
     return Read(
         slip=slip,
         facts=facts,
@@ -103,7 +120,7 @@ def read(lines: Sequence[str], complete: bool = True) -> Read:
     )
 
 
-def _type(values: Sequence[Labelled], squeezed: str, facts: Facts) -> tuple[str, Kind | None]:
+def _type(lines: Sequence[str], values: Sequence[Labelled], squeezed: str, facts: Facts) -> tuple[str, Kind | None]:
     """The slip's name and kind; no name when it is none that is known."""
     said = " ".join(value.value for value in values if value.name == "type").upper()
     for pattern, name, kind in _TYPES:
@@ -115,10 +132,9 @@ def _type(values: Sequence[Labelled], squeezed: str, facts: Facts) -> tuple[str,
         return "totals", None
     if facts.amount is None:
         return "", None
-    # "Sales slip" is what the title says where no line names a type.
-    return (
-        ("sale", Kind.PURCHASE) if re.search("签购单|SALESSLIP|SALESDRAFT", squeezed.upper()) else ("other", Kind.OTHER)
-    )
+    # "Sales slip" is what the title says where no line names a type. Any other paper with an amount may be anything.
+    of_sales = any(is_title(line) and _SALES.search(re.sub(r"\s", "", narrowed(line)).upper()) for line in lines)
+    return ("sale", Kind.PURCHASE) if of_sales else ("other", Kind.OTHER)
 
 
 def _alarm(squeezed: str) -> Alarm | None:
@@ -127,20 +143,20 @@ def _alarm(squeezed: str) -> Alarm | None:
     return Alarm.OFFLINE_LOST if _OFFLINE_LOST.search(squeezed) else None
 
 
-def _outcome(facts: Facts, kind: Kind | None, squeezed: str, alarm: Alarm | None) -> Outcome | None:
+def _outcome(facts: Facts, kind: Kind | None, squeezed: str, why: Sequence[str], alarm: Alarm | None) -> Outcome | None:
     if alarm is not None:
         return Outcome.UNKNOWN
     if kind in (None, Kind.SETTLEMENT):
         return Outcome.APPROVED if kind or "签到成功" in squeezed else None
-    return _of_payment(facts, squeezed)
+    return None if kind is Kind.OTHER else _of_payment(facts, squeezed, why)
 
 
-def _of_payment(facts: Facts, squeezed: str) -> Outcome | None:
+def _of_payment(facts: Facts, squeezed: str, why: Sequence[str]) -> Outcome | None:
     stated = codes.meaning(CODES, facts.response_code)
     if stated is not None and stated.outcome is not Outcome.APPROVED:
         return stated.outcome
     if _FAILED.search(squeezed):
-        return Outcome.DECLINED if _REFUSED.search(squeezed) else Outcome.UNKNOWN
+        return Outcome.DECLINED if any(map(_REFUSED.search, why)) else Outcome.UNKNOWN
     if facts.response_code not in (None, "00") and stated is None:
         return Outcome.UNKNOWN
     return Outcome.APPROVED if _is_full(facts) else None
