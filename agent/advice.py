@@ -14,12 +14,13 @@ def advise(data: TransactionData, protocol: str) -> ResponseText:
 
 
 def advice(data: TransactionData, protocol: str, texts: Texts) -> str:
-    """The advice in the language of the texts."""
-    if data.outcome is Outcome.UNKNOWN:
-        return _doubt(data, protocol, texts)
+    """The advice in the language of the texts: what the state means, and what the response code adds to it."""
     undelivered = data.charged is Certainty.YES and data.delivered is Certainty.NO
-    heard = {Certainty.NO: "_undelivered", Certainty.UNKNOWN: "_unheard"}.get(data.delivered, "")
-    general = texts.say(f"history.advice_{data.outcome}" + (heard if data.charged is Certainty.YES else ""))
+    if data.outcome is Outcome.UNKNOWN:
+        general = _doubt(data, protocol, texts)
+    else:
+        heard = {Certainty.NO: "_undelivered", Certainty.UNKNOWN: "_unheard"}.get(data.delivered, "")
+        general = texts.say(f"history.advice_{data.outcome}" + (heard if data.charged is Certainty.YES else ""))
     meaning = registry.code_book(protocol).meaning(data.response_code)
     fits = meaning is not None and meaning.outcome is data.outcome and not undelivered
     special = meaning.advice.get(texts.language) if meaning and fits else None

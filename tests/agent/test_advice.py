@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.advice import advice, advise
+from agent.advice import advice, advise, for_technician
 from agent.events import Call, Certainty, Reason
 from agent.texts import LANGUAGES, Texts
 from drivers.observations import Outcome
@@ -39,3 +39,39 @@ def test_a_code_with_advice_of_its_own_adds_it() -> None:
     special = advice(replace(plain, response_code="05"), "zvt", Texts("en"))
     assert special.startswith(advice(plain, "zvt", Texts("en")))
     assert "Another card" in special.removeprefix(advice(plain, "zvt", Texts("en")))
+
+
+def test_a_technician_is_told_what_the_code_means_for_him() -> None:
+    data = replace(DOUBT, outcome=Outcome.UNKNOWN, response_code="94")
+    assert "trace number" in str(for_technician(data, "cup8583", Texts("en")))
+    assert "流水号" in str(for_technician(data, "cup8583", Texts("zh-CN")))
+    assert for_technician(replace(data, response_code=None), "cup8583", Texts("en")) is None
+    assert for_technician(data, "nosuch", Texts("en")) is None
+
+
+@pytest.mark.parametrize("call", [None, *Call])
+def test_where_the_terminal_undoes_by_itself_the_cashier_is_told_how_long_a_doubt_may_last(call: Call | None) -> None:
+    data = replace(DOUBT, outcome=Outcome.UNKNOWN, reason=Reason.HOST_TIMEOUT, call=call)
+    assert "before its next payment" in advice(data, "cup8583", Texts("en"))
+    assert "下一笔联机交易" in advice(data, "cup8583", Texts("zh-CN"))
+    assert "before its next payment" not in advice(data, "zvt", Texts("en"))
+
+
+def test_what_a_code_advises_is_said_only_where_it_is_the_outcome() -> None:
+    """98 left it unknown, and then it was reversed: nobody has to find out any more."""
+    data = replace(DOUBT, charged=Certainty.NO, response_code="98", outcome=Outcome.REVERSED)
+    assert "swipe" not in advice(data, "cup8583", Texts("en"))
+    paid = replace(data, outcome=Outcome.APPROVED, charged=Certainty.YES, delivered=Certainty.YES, response_code="A4")
+    assert "day after" in advice(paid, "cup8583", Texts("en"))
+
+
+def test_an_approval_whose_delivery_nobody_can_see_is_to_be_looked_up() -> None:
+    data = replace(DOUBT, outcome=Outcome.APPROVED, charged=Certainty.YES, delivered=Certainty.UNKNOWN)
+    assert "see that it is booked" in advice(data, "cup8583", Texts("en"))
+    assert "took the answer" not in advice(data, "cup8583", Texts("en"))
+
+
+def test_a_code_that_leaves_it_unknown_adds_what_to_do() -> None:
+    data = replace(DOUBT, outcome=Outcome.UNKNOWN, reason=Reason.CODE_AMBIGUOUS, response_code="YM")
+    assert "按终端提示" in advice(data, "cup8583", Texts("zh-CN"))
+    assert "按终端提示" not in advice(replace(data, response_code="51"), "cup8583", Texts("zh-CN"))
