@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 from drivers.profiles import inner
 from drivers.profiles.fields import bytes_of, clean, text_of
@@ -108,9 +109,7 @@ def _delimited(layout: Layout, data: bytes) -> Iterator[_Found]:
 
 
 def _tlv(layout: Layout, data: bytes) -> Iterator[_Found]:
-    known: dict[bytes, list[Field]] = {}
-    for spec in layout.fields:
-        known.setdefault(spec.tag or b"", []).append(spec)
+    known = _by_tag(layout)
     place = 0
     while place + layout.tag_size < len(data):
         tag = data[place : place + layout.tag_size]
@@ -130,6 +129,22 @@ def _tlv(layout: Layout, data: bytes) -> Iterator[_Found]:
     yield from _unknown(place, data[place:])
 
 
+@cache
+def _by_tag(layout: Layout) -> Mapping[bytes, list[Field]]:
+    known: dict[bytes, list[Field]] = {}
+    for spec in layout.fields:
+        known.setdefault(spec.tag or b"", []).append(spec)
+    return known
+
+
+@cache
+def _by_path(layout: Layout) -> Mapping[str, list[Field]]:
+    known: dict[str, list[Field]] = {}
+    for spec in layout.fields:
+        known.setdefault(spec.path or "", []).append(spec)
+    return known
+
+
 def _ber(data: bytes, place: int) -> tuple[int, int]:
     """A BER length and where its value begins; -1 where it is none."""
     first = data[place]
@@ -142,9 +157,7 @@ def _ber(data: bytes, place: int) -> tuple[int, int]:
 
 
 def _json(layout: Layout, data: bytes) -> Iterator[_Found]:
-    known: dict[str, list[Field]] = {}
-    for spec in layout.fields:
-        known.setdefault(spec.path or "", []).append(spec)
+    known = _by_path(layout)
     for leaf in leaves(data):
         for spec in known.get(leaf.path, ()):
             text = unescaped(leaf.raw).strip() if leaf.quoted else leaf.raw.decode("latin-1")

@@ -49,10 +49,11 @@ class Reading:
 
     message: Message
     values: tuple[Value, ...]
+    by_fact: Mapping[Fact, Value]
 
     def first(self, fact: Fact) -> Value | None:
         """The first value that bears this fact and is not blank."""
-        return next((value for value in self.values if value.field.fact is fact and value.text), None)
+        return self.by_fact.get(fact)
 
     def text(self, fact: Fact) -> str:
         """Its text; empty where there is none."""
@@ -86,7 +87,10 @@ def recognise(profile: Profile, shape: Shape, direction: Direction, frame: Frame
             by_layout[message.layout] = (*head, *inside)
         values = by_layout[message.layout]
         if fits(message.match, values):
-            return Reading(message, values)
+            known = {
+                value.field.fact: value for value in reversed(values) if value.field.fact is not None and value.text
+            }
+            return Reading(message, values, known)
     return None
 
 

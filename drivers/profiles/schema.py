@@ -139,7 +139,7 @@ class Field:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layout:
     """How the fields of a message lie. `separator` for delimited, `tag_size` for TLV."""
 
