@@ -44,8 +44,8 @@ class Relay(Duty):
             self._stopping.wait(min(30.0, 0.5 * 2**self.failures))
         connection = self._ledger.engine.raw_connection()
         try:
-            connection.detach()  # it is ours now: the pool must never hand it out listening
             driver: Any = connection.driver_connection
+            connection.detach()  # it is ours now: the pool must never hand it out listening
             driver.autocommit = True
             driver.execute(f"LISTEN {_CHANNEL}")
             with self._hub.listen(self._say):
