@@ -25,6 +25,7 @@ from agent.errors import UnreachableError, UsageError
 from agent.tap import Gap, Message, Record, Tap
 from agent.texts import Texts, language_of_environment
 from agent.tlog import Event, Header, Writer
+from drivers.detection import AUTO
 from drivers.driver import Framing
 from drivers.observations import Direction
 
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     config = load(args.config, secrets=False)
     texts = Texts(config.agent.language)
     terminal = _terminal(config, args.name)
+    if terminal.protocol == AUTO:
+        raise UsageError("tlog.protocol_auto", name=terminal.name)
     tap = Tap.connect(config.agent.run_dir)
     try:
         with _created(args.output) as stream, _stop_requested() as stop:

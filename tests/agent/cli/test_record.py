@@ -116,3 +116,12 @@ def test_refusals(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert main(["record", name, "-o", str(output), "--config", str(config)]) == code
         assert told in capsys.readouterr().err
     assert there.read_text() == "precious"
+
+
+def test_a_terminal_whose_protocol_is_not_written_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text('[[terminal]]\nname = "pos1"\nprotocol = "auto"\ndevice = "serial:/dev/ttyUSB0"\n')
+    output = tmp_path / "new.tlog"
+    assert main(["record", "pos1", "-o", str(output), "--config", str(config)]) == 2
+    assert "tillwatch status" in capsys.readouterr().err
+    assert not output.exists()
