@@ -26,7 +26,7 @@ def usb_device(name: str, terminal: Terminal, who: Who, bridge: int | None, dev:
     address = parse(text.partition(":")[2])
     assert address is not None  # noqa: S101  the configuration was read
     if missing := missing_library():
-        return Check.fail(name, f"check.usb_no_{missing}", own)
+        return Check.fail(name, missing, own)
     found = folders(address, sys)
     if not found:
         return Check.fail(name, "check.usb_missing", own, address=text)
@@ -56,12 +56,12 @@ def _held(name: str, own: str, text: str, node: Path, ports: list[Path], bridge:
 
 
 def missing_library() -> str | None:
-    """Which of the two that a USB device needs is not there."""
+    """The text about the one of the two that a USB device needs which is not there."""
     if find_spec("usb") is None:
-        return "pyusb"
+        return "check.usb_no_pyusb"
     from usb.backend import libusb1  # only where a USB device is configured
 
-    return None if libusb1.get_backend() is not None else "libusb"
+    return None if libusb1.get_backend() is not None else "check.usb_no_libusb"
 
 
 def folders(address: UsbAddress, sys: Path = SYS) -> list[Path]:
