@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.bridge import wire
 from agent.events import Draft, EventType
@@ -119,3 +121,35 @@ def test_a_cut_line_ends_a_slip_at_once() -> None:
     assert EventType.TRANSACTION_PENDING in kinds
     assert EventType.TRANSACTION_COMPLETED not in kinds
     assert line.deadline_mono_ns() is not None or line.book.unknown
+
+
+PIECES = st.sampled_from(
+    [
+        ALIPAY,
+        ALIPAY + b"\x1dV\x00",
+        ALIPAY[:200],
+        ALIPAY[200:],
+        (SLIPS / "06_wechat_scan.escpos").read_bytes(),
+        b"\n" * 6,
+    ]
+)
+SAID = st.tuples(st.sampled_from([wire.TERMINAL, wire.CASHIER]), PIECES, st.floats(0.001, 6.0))
+
+
+@given(said=st.lists(SAID, max_size=8), ticks=st.lists(st.floats(0.0, 30.0), max_size=12))
+@settings(deadline=None, max_examples=80)
+def test_when_the_clock_is_read_changes_nothing(said: list[tuple[int, bytes, float]], ticks: list[float]) -> None:
+    """Events depend on the line alone: with ticks at any moment, or with none but a last one, they are the same."""
+    line: list[tuple[int, Seen | None]] = []
+    now = BEGIN
+    for number, (kind, data, pause) in enumerate(said, 1):
+        now += int(pause * SECOND)
+        line.append((now, record(number, now, data, kind)))
+    often = sorted([*line, *((BEGIN + int(after * SECOND), None) for after in ticks)], key=lambda item: item[0])
+    end = tick(now + 100 * SECOND)
+    told = []
+    for run in (line, often):
+        watched = watcher()
+        drafts = [draft for at, seen in run for draft in (watched.record(seen) if seen else watched.tick(tick(at)))]
+        told.append(drafts + watched.tick(end))
+    assert told[0] == told[1]
