@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from agent import __version__
 from collector.access.access import Access
+from collector.access.oidc import Provider
 from collector.cases.desk import Desk
 from collector.hub import Hub
 from collector.ingest.ingest import Health
@@ -69,6 +70,7 @@ def create_app(
         dependencies=[Depends(security.guard)],
         lifespan=_reading,
     )
+    access = access or Access(ledger, clock)
     live = Live(ledger, hub, clock)
     metrics = Metrics(ledger, hub, clock, settings.stale_s)
     metrics.streams = lambda: live.listeners
@@ -77,11 +79,12 @@ def create_app(
         ledger=ledger,
         settings=settings,
         clock=clock,
-        access=access or Access(ledger, clock),
+        access=access,
         desk=Desk(ledger, clock),
         hub=hub,
         live=live,
         metrics=metrics,
+        oidc=Provider(settings.oidc, ledger, access, clock) if settings.oidc else None,
     )
     describe(app)
     problems.install(app, error_page)

@@ -16,6 +16,7 @@ from agent.errors import TillwatchError
 from agent.phrase import phrase
 from collector.access.access import LoggedIn
 from collector.access.errors import BadCredentialsError, LinkError, NotAllowedError, TooManyAttemptsError
+from collector.access.oidc import Provider
 from collector.access.people import User, Via
 from collector.access.roles import Permission
 from collector.texts import LANGUAGES
@@ -23,8 +24,16 @@ from collector.web.context import site_of
 from collector.web.forms import form_page
 from collector.web.language import COOKIE as LANGUAGE_COOKIE
 from collector.web.language import texts_of
-from collector.web.problems import BadValueError, status_of
-from collector.web.security import SESSION_COOKIE, VISIT_COOKIE, address_of, current_user, require
+from collector.web.problems import BadValueError, Problem, status_of
+from collector.web.security import (
+    SESSION_COOKIE,
+    VISIT_COOKIE,
+    address_of,
+    browser_secret,
+    csrf,
+    current_user,
+    require,
+)
 
 router = APIRouter(include_in_schema=False)
 _REFUSALS = (BadCredentialsError, TooManyAttemptsError, LinkError, NotAllowedError)
@@ -51,6 +60,29 @@ def log_in(request: Request, name: Text, password: Text, next: Text = "/") -> Re
     except _REFUSALS as error:
         return _again(request, "login", error, next=_inside(next), name=name)
     return _enter(request, entered, next)
+
+
+@router.get("/login/oidc")
+def begin_sign_in(request: Request, next: str = "/") -> Response:
+    """Send the browser to the OpenID provider. No form: our own policy would not let one end at another site."""
+    provider = _provider(request)
+    csrf(request)  # a browser without any cookie of ours gets one: what is under way is bound to it
+    started = provider.start(browser_secret(request), _return_address(request), _inside(next))
+    return RedirectResponse(started.url, HTTPStatus.SEE_OTHER)
+
+
+@router.get("/login/oidc/return")
+def end_sign_in(request: Request, state: str = "", code: str = "", error: str = "") -> Response:
+    """The browser comes back from the provider."""
+    provider = _provider(request)
+    address, browser = address_of(request), _browser(request)
+    try:
+        if error or not code or not state:
+            raise provider.refused(error or "code")
+        entered, goal = provider.finish(browser_secret(request), state, code, address=address, browser=browser)
+    except TillwatchError as refusal:
+        return _again(request, "login", refusal, next="/")
+    return _enter(request, entered, goal)
 
 
 @router.post("/logout")
@@ -158,6 +190,18 @@ def _again(request: Request, form: str, error: TillwatchError, **values: object)
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, TooManyAttemptsError) else None
     line = error.text(texts_of(request))
     return form_page(request, form, status=status_of(error), problem=line, headers=headers, **values)
+
+
+def _provider(request: Request) -> Provider:
+    provider = site_of(request).oidc
+    if provider is None:
+        raise Problem(HTTPStatus.NOT_FOUND, phrase("web.status_404"))
+    return provider
+
+
+def _return_address(request: Request) -> str:
+    base = site_of(request).settings.public_url or str(request.base_url).rstrip("/")
+    return f"{base}/login/oidc/return"
 
 
 def _go(goal: str) -> Response:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from collector.access.access import Access
+from collector.access.oidc import Provider
 from collector.cases.desk import Desk
 from collector.hub import Hub
 from collector.ledger import Clock, Ledger, microseconds
@@ -27,6 +28,7 @@ class Site:
     hub: Hub
     live: Live
     metrics: Metrics
+    oidc: Provider | None = None
 
     @property
     def now_us(self) -> int:

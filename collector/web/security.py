@@ -112,6 +112,11 @@ def still_welcome(request: Request) -> bool:
     return access.user_of_session(request.cookies.get(SESSION_COOKIE, ""), address=user.address, seen=False) is not None
 
 
+def browser_secret(request: Request) -> str:
+    """What only this browser has: what is derived from it is bound to it. Empty when it has no cookie of ours."""
+    return _cookie_secret(request) or ""
+
+
 def address_of(request: Request) -> str:
     """The address of whoever asks, as the server sees it (uvicorn reads X-Forwarded-For of trusted proxies only)."""
     return request.client.host if request.client else "-"

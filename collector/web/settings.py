@@ -5,23 +5,9 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
+from collector.access.oidc_settings import Oidc
 from collector.access.roles import Role
 from collector.errors import CollectorUsageError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Oidc:
-    """Sign-in at an OpenID provider. `roles`: value of the claim → role; `default_role` None: nobody else gets in."""
-
-    issuer: str
-    client_id: str
-    client_secret: str
-    role_claim: str = "groups"
-    roles: tuple[tuple[str, Role], ...] = ()
-    default_role: Role | None = None
-    name_claim: str = "preferred_username"
-    scope: str = "openid profile email"
-    label: str = "OpenID"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
