@@ -31,9 +31,11 @@ _CONNECT_S = 10.0
 _KEPT_S = 3600  # so long the broker keeps what is for us when we have a name of our own
 
 #: Each message of these goes to one of the collectors …
-SHARED = ("tillwatch/+/+/+/events/#", "tillwatch/1/+/+/metrics")
+SHARED = ("tillwatch/1/+/+/events/#", "tillwatch/1/+/+/metrics")
 #: … and the state of the agents, which the broker keeps for newcomers, to each of them.
 OWN = ("tillwatch/1/+/+/state",)
+#: What agents of the next version may publish is kept unread, where the broker lets us have it.
+NEXT = ("tillwatch/2/+/+/events/#",)
 
 
 Reader = Callable[[str, bytes, bool], Incoming]
@@ -147,7 +149,9 @@ class Connection:
 
     def _subscribe(self) -> None:
         options = SubscribeOptions(qos=1)
-        wanted = [(f"$share/{GROUP}/{topic}", options) for topic in SHARED] + [(topic, options) for topic in OWN]
+        wanted = [(f"$share/{GROUP}/{topic}", options) for topic in SHARED]
+        wanted += [(topic, options) for topic in OWN]
+        wanted += [(f"$share/{GROUP}/{topic}", options) for topic in NEXT]
         self._client.subscribe(wanted)
         self._await(self._subscribed, "does not answer the subscription")
         if self.failure is not None:
@@ -168,7 +172,7 @@ class Connection:
     def _on_subscribe(
         self, _client: mqtt.Client, _data: Any, _mid: int, codes: list[ReasonCode], _properties: Any
     ) -> None:
-        refused = [str(code) for code in codes if code.is_failure]
+        refused = [str(code) for code in codes[: len(SHARED) + len(OWN)] if code.is_failure]
         if refused:
             self.failure = f"the broker refused the subscription: {', '.join(sorted(set(refused)))}"
         self._subscribed.set()

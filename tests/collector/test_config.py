@@ -9,6 +9,7 @@ import pytest
 from agent.config import InvalidConfigError
 from agent.texts import Texts
 from collector.config import load
+from collector.config_docs import with_keys
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,3 +91,8 @@ def test_what_the_command_line_got_wrong_is_blamed_on_it(tmp_path: Path) -> None
     assert refused(None, {"web.listen": "x"}).startswith("--listen: ")
     assert refused(None, {}, {"TILLWATCH_WEB__LISSEN": "x"}).endswith("the nearest is TILLWATCH_WEB__LISTEN")
     assert "copy config/collector.example.toml there" in refused(tmp_path / "none.toml")
+
+
+def test_the_page_of_keys_is_fresh() -> None:
+    page = (ROOT / "docs/collector.md").read_text(encoding="utf-8")
+    assert with_keys(page) == page, "python -m collector.config_docs docs/collector.md"
