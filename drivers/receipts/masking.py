@@ -10,7 +10,7 @@ import re
 from drivers.masking import LeftOut, Piece, joined
 from drivers.observations import Direction
 from drivers.receipts.escpos import Stripper
-from drivers.receipts.text import is_card_like, masked
+from drivers.receipts.text import holds_card, masked
 
 _LINE_ENDS = re.compile(rb"[\n\r\x0c]")
 _MOST_HELD = 4096
@@ -63,7 +63,7 @@ class _Side:
 
     def _is_none(self, number: str, is_order: bool) -> bool:
         """Whether a number is no card's: by its prefix or its check digit, or a long one because it is an order's."""
-        return not is_card_like(number) if len(number) < 20 else is_order or self._order_above
+        return not holds_card(number) if len(number) < 20 else is_order or self._order_above
 
     def _line(self) -> list[Piece]:
         if not self._held:

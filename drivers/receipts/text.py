@@ -104,12 +104,12 @@ def _masked_run(run: str, known: Collection[str]) -> str:
     for place, token in enumerate(tokens):
         if len(token) >= _SHORTEST and token in known:
             return masked("".join(tokens[:place])) + token + masked("".join(tokens[place + 1 :]), known)
-    if len(digits) > _LONGEST or luhn_valid(digits) or _holds_card(digits):
+    if len(digits) > _LONGEST or luhn_valid(digits) or holds_card(digits):
         return _middle_hidden(run, len(digits))
     return "".join(masked(token) for token in tokens) if len(tokens) > 1 else run
 
 
-def _holds_card(digits: str) -> bool:
+def holds_card(digits: str) -> bool:
     """Whether a card number is in it, with other digits before or behind."""
     parts = ((start, end) for start in range(len(digits) - 12) for end in range(start + 13, len(digits) + 1))
     return any(scheme_of(digits[start:end]) is not None and luhn_valid(digits[start:end]) for start, end in parts)
