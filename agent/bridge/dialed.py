@@ -39,6 +39,7 @@ class Dialed:
         "_pause",
         "_settings",
         "_stopped",
+        "_tries",
         "_up_since",
         "address",
         "error",
@@ -67,6 +68,7 @@ class Dialed:
         self._on_change = on_change
         self._pause = FIRST_PAUSE_S
         self._stopped = self._opening = False
+        self._tries = 0
         self.address = address
         self.link: Any = None
         self.stream: Stream | None = None
@@ -169,5 +171,12 @@ class Dialed:
             self.link = None
 
     def _later(self) -> None:
-        self._loop.later(self._pause, self.start)
+        self._tries += 1
+        tries = self._tries
+
+        def again() -> None:
+            if tries == self._tries:  # else somebody was faster, and its own failure has a timer already
+                self.start()
+
+        self._loop.later(self._pause, again)
         self._pause = min(self._pause * 2, LONGEST_PAUSE_S)

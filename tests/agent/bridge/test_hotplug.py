@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from agent.bridge import hotplug
+from agent.bridge.dialed import Dialed
 from agent.bridge.hotplug import watch_plugs
 from agent.bridge.log import Log
 from agent.bridge.loop import Loop
+from drivers.links.base import LinkError
 
 
 class Device:
@@ -75,3 +77,37 @@ def test_without_a_usb_device_nobody_listens(monkeypatch: pytest.MonkeyPatch) ->
 def test_without_pyudev_the_lines_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyudev", None)
     watch_plugs(Loop(), lines("usb:11ca:0220"), LOG)
+
+
+def test_news_that_bring_nothing_do_not_make_it_try_ever_faster() -> None:
+    """Each try that fails waits once, however often something else was plugged in meanwhile."""
+
+    class Failing:
+        def __init__(self) -> None:
+            self.asked: list[Any] = []
+
+        def open(self, settings: Any, address: str, done: Any) -> None:
+            self.asked.append(done)
+
+    class Timers:
+        def __init__(self) -> None:
+            self.waiting: list[Any] = []
+
+        def later(self, seconds: float, call: Any) -> None:
+            self.waiting.append(call)
+
+    opener, timers = Failing(), Timers()
+    settings = {"baudrate": 9600}
+    berth = SimpleNamespace(take=lambda: None, leaving=None)
+    device = Dialed(timers, opener, settings, "usb:11ca:0220", berth, lambda data: None, lambda up, error: None)  # type: ignore[arg-type]
+    device.start()
+    for _ in range(5):  # something is plugged in, again and again
+        device.start()
+        opener.asked[-1](LinkError("not_found", "it is not there"))
+        device.start()
+    opener.asked[-1](LinkError("not_found", "it is not there"))
+    before = len(opener.asked)
+    waiting, timers.waiting = timers.waiting, []
+    for call in waiting:
+        call()
+    assert len(opener.asked) == before + 1
