@@ -1,0 +1,31 @@
+"""A payment that a file proved is in doubt no more; what its agent told stays as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from collector.ledger import Ledger, reconcile, views_payments
+from tests.collector.reconcile.generate import DAY, Hospital, moment
+from tests.collector.reconcile.test_run import reconciled
+
+
+def test_a_proved_payment_is_in_doubt_no_more(ledger: Ledger, tmp_path: Path) -> None:
+    hospital = Hospital(51)
+    hospital.ordinary(2)
+    hospital.pending_booked()
+    hospital.pending_nowhere()
+    hospital.store(ledger)
+    (proved,) = hospital.proved
+    (nowhere,) = hospital.expected
+    now_us = moment(DAY, "20:00:00")
+    with ledger.read() as connection:
+        assert views_payments.count_doubts(connection, now_us) == 2
+    reconciled(ledger, hospital, tmp_path)
+    with ledger.read() as connection:
+        assert [payment.id for payment in views_payments.doubts(connection, now_us, 10)] == [nowhere]
+        assert views_payments.count_doubts(connection, now_us) == 1
+        payment = views_payments.by_ids(connection, [proved])[proved]
+        finding = reconcile.finding_of(connection, proved)
+    assert (payment.outcome, payment.reconciled_as) == ("unknown", "matched")
+    assert finding is not None
+    assert (finding.outcome, finding.key) == ("approved", "order")
