@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agent.phrase import Phrase, phrase
 
-_AMOUNT = re.compile(r"(\d{1,12}|\d{1,3}(?:,\d{3}){1,3})(?:\.(\d{1,2}))?")
+_AMOUNT = re.compile(r"(\d{1,12}|\d{1,3}(?:,\d{3}){1,3})(?:\.(\d{1,2}))?", re.ASCII)
 _NUMBER = re.compile(r"[0-9A-Za-z._/-]{1,64}")
 #: a number of at least so many digits is no amount that anybody pays with a card
 _LONG = 8

@@ -198,6 +198,40 @@ def test_the_live_list_filters_and_goes_back_in_time(reader: httpx.Client, morni
     assert sorted(listed(page(reader, f"/live?before={middle}-"))) == sorted(older)
 
 
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("q=1280.50", {"amount": 128050}),
+        ("q=￥1,280.50", {"amount": 128050}),
+        ("q=4970", {"amount": 128050}),  # by the end of its card
+        ("q=000101", {"trace": "000101"}),
+        ("q=101", {"trace": "000101"}),  # as it is read out from a slip
+        ("q=HIS00104", {"order": "HIS00104"}),
+        ("q=240607100007", {"reference": "240607100007"}),
+        ("last4=4003&amount=47.25", {"order": "HIS00003"}),
+        ("last4=4003&amount=47.26", {"order": "none"}),
+        ("amount=460&day=2026-03-05", {"amount": 46000}),
+        ("amount=460&day=2026-03-04", {"order": "none"}),
+        ("amount=460&time=16:40", {"amount": 46000}),  # it was at 16:40 in Shanghai, today
+        ("amount=460&time=16:54", {"amount": 46000}),  # people remember a quarter of an hour
+        ("amount=460&time=16:58", {"order": "none"}),
+        ("number=654321", {"approval_code": "654321"}),
+    ],
+)  # fmt: skip
+def test_the_patient_at_the_window_is_found_by_whatever_they_know(
+    reader: httpx.Client, morning: Scenery, query: str, wanted: dict[str, object]
+) -> None:
+    assert sorted(listed(page(reader, f"/search?{query}"))) == sorted(morning.having(**wanted))
+
+
+def test_the_search_says_how_it_understood_and_what_to_try_next(reader: httpx.Client) -> None:
+    text = words(page(reader, "/search?q=4970"))
+    assert "Read as card ending 4970 or amount 4,970.00 or number 4970." in text
+    assert EN.say("page.search_none_do") in words(page(reader, "/search?q=99999.99"))
+    assert 'class="notice bad"' in page(reader, "/search?q=a b c d e", status=400)
+    assert 'class="notice bad"' in page(reader, "/search?amount=1&time=25:00", status=400)
+
+
 @pytest.mark.parametrize("query", ["amount=12,8", "amount=abc", "last4=12", "day=yesterday", "day=2026-13-01"])
 def test_a_filter_that_can_not_be_read_is_said_in_one_line(reader: httpx.Client, query: str) -> None:
     html = page(reader, f"/live?{query}", status=400)
