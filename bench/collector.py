@@ -30,7 +30,7 @@ from agent.log import configure
 from collector.hub import Hub
 from collector.ingest.envelope import parse
 from collector.ingest.ingest import BATCH, Ingest
-from collector.ledger import Ledger
+from collector.ledger import Ledger, tables
 from collector.ledger.incoming import Event
 from collector.ledger.write import _EVENT_COLUMNS, Writer
 from tests.broker import Broker
@@ -45,6 +45,14 @@ SMALL = 100_000
 LEDGER = int(os.environ.get("BENCH_LEDGER", "500000"))
 AGENTS = int(os.environ.get("BENCH_AGENTS", "2000"))
 _RECEIVED_US = 1_772_703_000_000_000
+_SAMPLES = 12
+#: (table, column) → its value in a copy of the rows; @ is the number of the copy
+_OTHER_NAME = {
+    **{(name, "agent"): "'copy-@-' || agent" for name in ("streams", "events", "transactions", "receipts")},
+    ("transactions", "id"): "'@-' || id",
+    ("events", "subject"): "'@-' || subject",
+    ("receipts", "transaction"): "'@-' || \"transaction\"",
+}
 
 
 def run() -> Iterator[dict[str, Any]]:
@@ -118,16 +126,17 @@ def growing(cluster: Cluster) -> Iterator[dict[str, Any]]:
     costs: dict[int, float] = {}
     with closing(Ledger.open(url)) as ledger:
         writer = Writer(ledger)
-        stream = _read(messages(2000, LEDGER + 2 * EVENTS))
+        stream = _read(messages(2000, SMALL + 2 * _SAMPLES * BATCH))
         count = 0
+        while count < SMALL:
+            count += _store(writer, list(islice(stream, BATCH)))
         for size in (SMALL, LEDGER):
-            while count < size:
-                count += _store(writer, list(islice(stream, BATCH)))
+            _multiply(ledger, size // SMALL)
             samples = []
-            for _ in range(8):
+            for _ in range(_SAMPLES):
                 some = list(islice(stream, BATCH))
                 started = time.perf_counter()
-                count += _store(writer, some)
+                _store(writer, some)
                 samples.append((time.perf_counter() - started) / len(some))
             costs[size] = statistics.median(samples)
     yield {
@@ -135,6 +144,22 @@ def growing(cluster: Cluster) -> Iterator[dict[str, Any]]:
         **{f"us_at_{size}": round(1e6 * cost, 1) for size, cost in costs.items()},
         "ratio": round(costs[LEDGER] / costs[SMALL], 2),
     }
+
+
+def _multiply(ledger: Ledger, times: int) -> None:
+    """So many times the events, payments, receipts and streams of the first fill, under other names."""
+    for copy in range(1, times):
+        with ledger.write() as connection:
+            for table in (tables.streams, tables.events, tables.transactions, tables.receipts):
+                names = [column.name for column in table.columns]
+                values = [_OTHER_NAME.get((table.name, name), f'"{name}"') for name in names]
+                connection.exec_driver_sql(
+                    f"INSERT INTO {table.name} ({', '.join(f'{chr(34)}{n}{chr(34)}' for n in names)})"
+                    f" SELECT {', '.join(values).replace('@', str(copy))} FROM {table.name}"
+                    " WHERE agent LIKE 'cashier-%%'"
+                )
+    with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM ANALYZE")
 
 
 def many_agents(cluster: Cluster, folder: Path) -> dict[str, Any]:
