@@ -78,7 +78,8 @@ def same_order(bucket: Sequence[Item], groups: Groups) -> None:
     charges = [item for item in unbooked if _may_be_charge(item, groups)]
     declined = [item for item in unbooked if not _may_be_charge(item, groups)]
     bookings = [item for item in by_root.values() if groups.sides(item.number) == Held.HIS]
-    _join_charges(charges, groups)
+    filed = [item for item in by_root.values() if groups.sides(item.number) & (SIDES & ~Held.HIS) == Held.ACQUIRER]
+    _join_charges(charges, filed, groups)
     for booking in bookings:
         free = {groups.root(item.number): item for item in charges if not groups.sides(item.number) & Held.HIS}
         equal = [item for item in free.values() if item.amount == booking.amount]
@@ -93,16 +94,13 @@ def same_order(bucket: Sequence[Item], groups: Groups) -> None:
             groups.join(max(declined, key=_time).number, booking.number, Key.ORDER)
 
 
-def _join_charges(charges: Sequence[Item], groups: Groups) -> None:
+def _join_charges(charges: Sequence[Item], filed: Sequence[Item], groups: Groups) -> None:
     """A journal's payment and a file's row of the same order and amount, where each is the only one of its kind."""
-    amounts: dict[int, list[Item]] = {}
-    for item in charges:
-        amounts.setdefault(item.amount, []).append(item)
-    for same in amounts.values():
-        seen = [item for item in same if groups.sides(item.number) == Held.JOURNAL]
-        filed = [item for item in same if groups.sides(item.number) == Held.ACQUIRER]
-        if len(seen) == 1 and len(filed) == 1 and _same(seen[0].terminal, filed[0].terminal):
-            groups.join(seen[0].number, filed[0].number, Key.ORDER)
+    for amount in sorted({item.amount for item in filed}):
+        rows = [item for item in filed if item.amount == amount]
+        seen = [item for item in charges if item.amount == amount and groups.sides(item.number) == Held.JOURNAL]
+        if len(seen) == 1 and len(rows) == 1 and _same(seen[0].terminal, rows[0].terminal):
+            groups.join(seen[0].number, rows[0].number, Key.ORDER)
 
 
 def _may_be_charge(item: Item, groups: Groups) -> bool:
