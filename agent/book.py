@@ -168,7 +168,8 @@ def _same_request(payment: Payment, request: Request) -> bool:
 
 def _progress(book: Book, step: Progress, at: At, terms: Terms) -> Step:
     """The terminal works on it: its patience starts anew."""
-    if step.direction is not _current(book).by.opposite:
+    polled = terms.reverses and step.phase is None  # what carries messages to a host asks whether there are any
+    if step.direction is not _current(book).by.opposite or polled:
         return book, ()
     if step.phase is Phase.TERMINAL_RESTARTED:
         return doubt(book, Reason.TERMINAL_RESTARTED, at, terms)

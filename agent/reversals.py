@@ -37,7 +37,7 @@ def reversal_asked(book: Book, request: Request, at: At, terms: Terms) -> Step:
     reason = _REASONS[request.reverses or Reversal.OTHER]
     book, named = replace(book, reversal=request.facts, inquiry=None), _named(book, request.facts)
     drafts: tuple[Draft, ...] = ()
-    if book.state is State.OPEN and (named is None or named is not book.current):
+    if book.state is State.OPEN and named is not book.current and _one_terminal(book, request):
         book, drafts = doubt(book, Reason.ANSWER_TIMEOUT, at, terms)  # it works on that one no more
     if named is None:
         return book, drafts
@@ -116,6 +116,12 @@ def _undoable(payment: Payment) -> bool:
 
 def _same_amount(payment: Payment, facts: Facts) -> bool:
     return facts.amount is not None and payment.facts.amount == facts.amount
+
+
+def _one_terminal(book: Book, request: Request) -> bool:
+    """Whether the terminal that undoes is the one whose payment is under way: several may share a line to the host."""
+    current = book.current
+    return current is not None and current.facts.terminal_id in (None, request.facts.terminal_id)
 
 
 def _about(asked: Facts, said: Facts) -> bool:

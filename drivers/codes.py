@@ -109,11 +109,14 @@ def table(name: str) -> Mapping[str, CodeMeaning]:
 
 @cache
 def _kept_book(name: str) -> CodeBook:
-    return book(name)
+    try:
+        return book(name)
+    except CodesError:  # told by `check`, `run` and whoever shows a meaning; a decoder never raises
+        return CodeBook(table(name))
 
 
 def meaning(name: str, code: str | None) -> CodeMeaning | None:
-    """What a code of that table means here, the site's changes counted; None when nobody wrote it down."""
+    """What a code of that table means here, the site's changes counted; None when nobody wrote it down. For decoders."""
     return _kept_book(name).meaning(code)
 
 

@@ -17,6 +17,7 @@ from drivers.observations import (
     Facts,
     Kind,
     Outcome,
+    Progress,
     Request,
     Reversal,
     Settlement,
@@ -360,6 +361,23 @@ def test_where_no_numbers_are_borne_only_a_single_doubt_of_the_amount_is_undone(
     line = play()
     unanswered(line, 1)
     assert told(line.see(bare, accepted)) == [("confirmed", "reversed", "000001")]
+
+
+def test_a_reversal_of_another_terminal_on_the_line_leaves_the_open_sale_alone() -> None:
+    line = play()
+    line.see(sale(1, tid="T1"))
+    line.see(undo(7, 500, tid="T2"), undone(7, amount=500, tid="T2"))
+    assert line.book.state is State.OPEN
+    assert told(line.see(said(1)))[-1] == ("completed", "approved", "000001")
+
+
+def test_polling_the_terminal_does_not_put_off_the_doubt() -> None:
+    line = play()
+    line.see(sale(1))
+    for _ in range(4):
+        line.wait(20)
+        line.see(Progress(direction=HOST, message="enquiry"), Tick())
+    assert told(line.drafts)[-1] == ("pending", "unknown", "000001")
 
 
 # --- late approvals ----------

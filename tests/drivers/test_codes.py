@@ -161,6 +161,15 @@ def test_a_file_in_another_encoding_is_told(site: Path) -> None:
     assert raised.value.key == "not_utf8"
 
 
+def test_a_decoder_goes_on_with_the_shipped_table_when_the_sites_is_broken(site: Path) -> None:
+    write(site, '["91"]\nclass = "maybe"\n')
+    codes._kept_book.cache_clear()
+    try:
+        assert codes.meaning("cup", "91") == codes.table("cup")["91"]
+    finally:
+        codes._kept_book.cache_clear()
+
+
 def test_the_whole_folder_is_read_at_once(site: Path) -> None:
     write(site, '["91"]\nen = "a"\n')
     assert codes.check_site(["cup", "zvt"]) == [site / "cup.toml"]
