@@ -10,14 +10,20 @@ import re
 from drivers.masking import LeftOut, Piece, joined
 from drivers.observations import Direction
 from drivers.receipts.escpos import Stripper
-from drivers.receipts.text import holds_card, masked
+from drivers.receipts.text import holds_card, is_card_like, masked
 
 _LINE_ENDS = re.compile(rb"[\n\r\x0c]")
 _MOST_HELD = 4096
-#: labels whose numbers are longer than a card's and are none: a wallet's or a merchant's order
-_ORDERS = tuple(
-    word.encode(encoding) for word in ("订单号", "交易号", "单号", "ORDER NO") for encoding in ("gbk", "utf-8")
-)
+
+
+def _written(*words: str) -> tuple[bytes, ...]:
+    return tuple(word.encode(encoding) for word in words for encoding in ("gbk", "utf-8"))
+
+
+#: labels of numbers that are no card's; those of orders may be longer than a card's
+_ORDERS = _written("订单号", "交易号", "单号", "ORDER NO")
+_OTHERS = _written("商户", "终端", "参考号", "MERCHANT", "TERMINAL", "REF. NO", "REFER NO", "RRN")
+_LONGEST_CARD, _LONGEST_OTHER = 19, 15  # digits; merchants have 15, references 12, terminals 8
 _NUMBER = re.compile(r"\d{12,64}")
 
 
@@ -40,7 +46,7 @@ class _Side:
     def __init__(self) -> None:
         self._stripper = Stripper()
         self._held = bytearray()
-        self._order_above = False
+        self._above = False, False
 
     def feed(self, data: bytes) -> list[Piece]:
         pieces: list[Piece] = []
@@ -58,22 +64,28 @@ class _Side:
 
     def flush(self) -> list[Piece]:
         self._stripper.give_up()
-        self._order_above = False
+        self._above = False, False
         return self._line()
-
-    def _is_none(self, number: str, is_order: bool) -> bool:
-        """Whether a number is no card's: by its prefix or its check digit, or a long one because it is an order's."""
-        return not holds_card(number) if len(number) < 20 else is_order or self._order_above
 
     def _line(self) -> list[Piece]:
         if not self._held:
             return []
         line, self._held = bytes(self._held), bytearray()
-        is_order = any(word in line for word in _ORDERS)
+        labels = any(word in line for word in _ORDERS), any(word in line for word in _OTHERS)
+        order, other = (here or above for here, above in zip(labels, self._above, strict=True))
         text = line.decode("latin-1")
-        known = [number for number in _NUMBER.findall(text) if self._is_none(number, is_order)]
-        self._order_above = is_order or (self._order_above and not line.strip())
+        known = [number for number in _NUMBER.findall(text) if _is_none(number, order, other)]
+        if line.strip() or any(labels):
+            self._above = labels
         return [masked(text, known).encode("latin-1")]
+
+
+def _is_none(number: str, order: bool, other: bool) -> bool:
+    """Whether a number is no card's: by its prefix and check digit; without a label, by those of its parts too."""
+    if len(number) > _LONGEST_CARD:
+        return order
+    vouched = order or (other and len(number) <= _LONGEST_OTHER)
+    return not (is_card_like(number) if vouched else holds_card(number))
 
 
 def _joined(pieces: list[Piece]) -> list[Piece]:
