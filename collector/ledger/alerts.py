@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from collector.ledger.reconcile import proved
 from collector.ledger.tables import agents, refusals, streams, terminals, transactions
 from collector.ledger.tables_alerts import alert_incidents, webhook_outbox
 from collector.ledger.tables_cases import cases
@@ -72,7 +73,7 @@ def pending(connection: Connection, before_us: int, site: str | None) -> list[Tr
     since = func.coalesce(_t.pending_us, _t.started_us)
     names = ("site", "agent", "terminal", "amount", "currency", "reason")
     query = select(_t.id, since.label("since"), *(_t[name] for name in names))
-    query = query.where(_t.pending, since <= before_us, *_at(_t.site, site)).order_by(since).limit(MOST)
+    query = query.where(_t.pending, ~proved(_t.id), since <= before_us, *_at(_t.site, site)).order_by(since).limit(MOST)
     return [
         Trouble(row.id, int(row.since), {name: row._mapping[name] for name in names})
         for row in connection.execute(query)

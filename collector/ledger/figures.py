@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, case, func, select
 
+from collector.ledger.reconcile import proved
 from collector.ledger.tables import agents, refusals, streams, terminals, transactions
 
 _t = transactions.c
@@ -47,7 +48,7 @@ def fleet(connection: Connection, now_us: int, stale_us: int) -> Fleet:
 
 def pending_by_age(connection: Connection, now_us: int, bounds_s: Sequence[int]) -> tuple[list[int], float]:
     """How many doubts are at most so old, for each bound and for any; and the age of the oldest in seconds."""
-    query = select(func.coalesce(_t.pending_us, _t.started_us)).where(_t.pending)
+    query = select(func.coalesce(_t.pending_us, _t.started_us)).where(_t.pending, ~proved(_t.id))
     ages = [max(0.0, (now_us - int(since)) / 1e6) for since in connection.execute(query).scalars()]
     return [sum(age <= bound for age in ages) for bound in bounds_s] + [len(ages)], max(ages, default=0.0)
 
