@@ -113,7 +113,11 @@ def save(connection: Connection, streams: Iterable[Stream]) -> None:
 
 #: One statement whatever the number of keys.
 _LOCK = text(
-    "SELECT * FROM streams WHERE (agent, epoch) IN"
+    "SELECT agent, epoch, site, opened_us, contiguous, highest,"
+    # nearly all are empty: nothing to take apart then
+    " CASE WHEN CAST(gaps AS text) <> '[]' THEN gaps END AS gaps,"
+    " CASE WHEN CAST(lost AS text) <> '[]' THEN lost END AS lost,"
+    " gap_since_us, progress_us, asked_us, asks FROM streams WHERE (agent, epoch) IN"
     " (SELECT * FROM unnest(CAST(:agents AS text[]), CAST(:epochs AS text[])))"
     " ORDER BY agent, epoch FOR UPDATE"
 ).columns(*tables.streams.columns)
@@ -139,7 +143,7 @@ def stream_of(row: Any) -> Stream:
         row.epoch,
         row.site,
         row.opened_us,
-        Ranges(row.contiguous, row.highest, row.gaps, row.lost),
+        Ranges(row.contiguous, row.highest, row.gaps or (), row.lost or ()),
         row.gap_since_us,
         row.progress_us,
         row.asked_us,
