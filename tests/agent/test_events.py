@@ -64,6 +64,6 @@ def test_an_event_of_the_agent_has_no_terminal_and_no_subject() -> None:
     assert "subject" not in body
 
 
-@pytest.mark.parametrize("wall_ns", [0, 1_790_000_000_123_456_789, 253_402_300_799_000_000_000])
+@pytest.mark.parametrize("wall_ns", [0, 1_790_000_000_123_456_789, 253_402_000_000_000_000_000])
 def test_times_are_rfc_3339_with_milliseconds_and_offset(wall_ns: int) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", timestamp(wall_ns))
