@@ -17,6 +17,7 @@ from agent.events import TransactionData
 from agent.frozen import from_plain
 from agent.journal import connect_read_only
 from agent.payments import Book, Payment
+from drivers.detection import AUTO
 from drivers.observations import Outcome
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
@@ -92,6 +93,12 @@ class History:
             return data
         # Why people were called is in the event; why nobody knows stays with the payment.
         return replace(data, attempts=payment.attempts, asked=payment.asked_data, reason=payment.reason)
+
+    def protocol(self, terminal: str, configured: str) -> str:
+        """The protocol of a terminal: as configured, or as it was heard where that is "auto"."""
+        row = self._db.execute("SELECT state FROM books WHERE terminal = ?", (terminal,)).fetchone()
+        heard = json.loads(row[0]).get("heard") if row else None
+        return heard if configured == AUTO and heard else configured
 
     def payment(self, transaction: str) -> Payment | None:
         """The payment as its terminal's book has it now, with how often it was asked about; None when it has left it.

@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
         if _in_doubt(data):
             said = _ask(config, history, data, args, texts)
             data = history.transaction(data.transaction)
-    meaning = advice(data, config.protocol_of(data.terminal), texts)
+        protocol = history.protocol(data.terminal, config.protocol_of(data.terminal))
+    meaning = advice(data, protocol, texts)
     if args.json:
         print(json.dumps({**to_plain(data), "advice": meaning, "confirm": said}, ensure_ascii=False))
     else:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         data = history.transaction(args.id)
         told = history.events(data.transaction)
         due = next_ask(history.payment(data.transaction))
-    protocol = config.protocol_of(data.terminal)
+        protocol = history.protocol(data.terminal, config.protocol_of(data.terminal))
     meaning = advice(data, protocol, texts)
     technician = for_technician(data, protocol, texts)
     if args.json:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agent.bridge import wire
 from agent.detect import MOST_HELD, DetectingWatcher
 from agent.engine import Engine
+from agent.history import History
 from agent.journal import Journal
 from agent.payments import At, Book, Terms
 from agent.tap import Record
@@ -203,3 +204,13 @@ def test_a_configured_auto_terminal_has_candidates_and_no_asker(tmp_path: Path) 
     assert (known.terms.protocol, known.protocol) == ("zvt", "auto → zvt")
     gone = watcher_of(terminal, Book(heard="of a plug-in that was removed"))
     assert gone.protocol == "auto"
+
+
+def test_people_are_told_by_the_protocol_that_was_heard(tmp_path: Path) -> None:
+    heard = Listening(tmp_path)
+    whole(heard, tape([link(True), *payment(1234)]))
+    with History(heard.journal.path) as history:
+        assert history.protocol("pos1", "auto") == "concert"
+        assert history.protocol("pos1", "zvt") == "zvt"  # written down since
+        assert history.protocol("pos2", "auto") == "auto"
+    heard.journal.close()
