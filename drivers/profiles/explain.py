@@ -75,7 +75,7 @@ def _explained(
     shown = masked(profile, shape, direction, token)
     rows = sorted(_rows(shape, token, reading, shown), key=lambda row: row.offset)
     message = reading.message if reading else None
-    problem = None if reading else "bad check" if token.ok is False else "no message of the profile fits"
+    problem = None if reading else _problem(profile, shape, direction, token)
     return Explained(
         direction=direction,
         offset=place,
@@ -87,6 +87,15 @@ def _explained(
         problem=problem,
         observations=seen,
     )
+
+
+def _problem(profile: Profile, shape: Shape, direction: Direction, frame: Frame) -> str:
+    if frame.ok is False:
+        return "bad check"
+    other = recognise(profile, shape, direction.opposite, frame)
+    if other is None:
+        return "no message of the profile fits"
+    return f'no message of the {direction} fits; from the {direction.opposite} it would be "{other.message.name}"'
 
 
 def _rows(shape: Shape, frame: Frame, reading: Reading | None, shown: bytes) -> Iterator[Row]:

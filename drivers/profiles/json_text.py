@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"|([-+0-9.eE]+|true|false|null)|([{}\[\]:,])')
+# A string that never ends goes to the end of the text: looking for its end again from each quote in it would be O(n²).
+_TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)|([-+0-9.eE]+|true|false|null)|([{}\[\]:,])', re.DOTALL)
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _DEEPEST = 16

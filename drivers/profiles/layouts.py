@@ -36,7 +36,8 @@ class Value:
         """The text as it may be shown: masked, its code in words."""
         if self.field.never:
             return ""
-        return self.field.values.get(self.text) or clean(self.field, self.text)
+        text = self.field.values.get(self.text) or clean(self.field, self.text)
+        return "".join(char if char.isprintable() else " " for char in text).strip()
 
     @property
     def end(self) -> int:
@@ -57,8 +58,11 @@ def read(profile: Profile, layout: Layout, data: bytes) -> tuple[Value, ...]:
 def _read(profile: Profile, layout: Layout, data: bytes, base: int, depth: int) -> Iterator[Value]:
     for spec, start, raw, text, quoted in _READERS[layout.kind](layout, data):
         inside = profile.layouts.get(spec.layout) if spec.layout else None
-        if inside is not None and depth < _DEEPEST:
-            yield from _read(profile, inside, raw, base + start, depth + 1)
+        if inside is not None:
+            if depth < _DEEPEST:
+                yield from _read(profile, inside, raw, base + start, depth + 1)
+            else:
+                yield Value(UNKNOWN, base + start, raw, "")
             continue
         yield Value(spec, base + start, raw, text, quoted)
         if spec.encoding is Encoding.CUP8583:

@@ -109,6 +109,17 @@ def test_a_frame_field_by_field(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert (ack["message"], ack["offset"], noise["message"], noise["problem"]) == ("ack", 43, None, "no frame")
 
 
+def test_the_wrong_direction_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = changed(('layout = "answer"', 'layout = "answer"\nmatch = { code = "51" }'))
+    refund = "02" + "303337" + "3032" + REQUEST[12:-4]
+    check = 0
+    for byte in bytes.fromhex(refund + "03")[1:]:
+        check ^= byte
+    code, out, _ = ran(capsys, "decode", "--profile", str(written(tmp_path, text)), "--hex", f"{refund}03{check:02X}")
+    assert code == 1
+    assert 'no message of the terminal fits; from the cashier it would be "request"' in out
+
+
 def test_a_wrong_check_says_what_would_be_right(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = str(written(tmp_path, tutorial()))
     code, out, _ = ran(capsys, "decode", "--profile", path, "--direction", "cashier", "--hex", REQUEST[:-2] + "7C")

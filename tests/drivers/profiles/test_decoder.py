@@ -47,7 +47,13 @@ class Line:
         return self.decoder.feed(CASHIER, self.words.request(amount, **wishes))  # type: ignore[arg-type]
 
     def answer(self, code: str = "00", amount: int = 1285, nonce: str = "001", **named: str) -> list[Observation]:
-        facts = {Fact.RESPONSE_CODE: code, Fact.AMOUNT: str(amount), Fact.NONCE: nonce, Fact.CARD: "6200000000000005"}
+        facts = {
+            Fact.RESPONSE_CODE: code,
+            Fact.RESULT: code,
+            Fact.AMOUNT: str(amount),
+            Fact.NONCE: nonce,
+            Fact.CARD: "6200000000000005",
+        }
         message = next(m for m in self.profile.messages if m.role == "answer")
         data = compose(self.profile, Shape(self.profile.framing), TERMINAL, message, facts, named)
         return self.decoder.feed(TERMINAL, data)
@@ -239,3 +245,26 @@ def test_amounts_as_people_write_them(written: str, minor: int | None) -> None:
     decoder.feed(CASHIER, f"00|{written}||1|".encode())
     (request,) = decoder.finish()
     assert request.facts.amount == minor
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"), [("Y", Outcome.APPROVED), ("N", Outcome.DECLINED), ("?", Outcome.UNKNOWN)]
+)
+def test_a_result_where_there_is_no_code(said: str, outcome: Outcome) -> None:
+    results = ("[kinds]", '[results]\nY = "approved"\nN = "declined"\n\n[kinds]')
+    line = Line(sample(('size = 2, fact = "response_code"', 'size = 2, fact = "result"'), results))
+    line.ask()
+    answer = line.one(line.answer(code=said))
+    assert isinstance(answer, Answer)
+    assert (answer.outcome, answer.facts.response_code) == (outcome, None)
+
+
+def test_layouts_inside_themselves_are_read_so_deep_and_no_deeper() -> None:
+    profile = load(registry.profiles()["ing-tlv"])
+    payload = bytes.fromhex("DF010102DF02024545")
+    for _ in range(9):
+        payload += b"\xdf\x06\x82" + len(payload).to_bytes(2, "big") + payload
+    decoder = ProfileDecoder(profile, code_book(profile))
+    seen = decoder.feed(TERMINAL, Shape(profile.framing).build(payload[:2000], {})) + decoder.finish()
+    assert seen
+    assert "data" not in repr(seen)

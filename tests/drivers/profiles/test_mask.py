@@ -144,6 +144,13 @@ def test_json_nested_a_thousand_deep_is_read_flat() -> None:
     assert leaf.path.count(".") <= 16
 
 
+def test_quotes_that_never_close_are_read_once() -> None:
+    data = b'"' + b'\\"' * 50_000  # looked at anew from each quote, this would take minutes
+    (leaf,) = leaves(data)
+    assert len(leaf.raw) == 100_000
+    assert [each.raw for each in leaves(b'{"a":"b\\')] == [b"b"]
+
+
 def test_json_paths() -> None:
     data = b'{"a":{"b":"1","c":[{"d":2},{"d":3}]},"e":null,"f":"","g":true}'
     assert [(leaf.path, leaf.raw) for leaf in leaves(data)] == [
