@@ -170,19 +170,42 @@ def outcome_of(profile: Profile, codes: CodeBook, reading: Reading, asked: Trans
     """
     if profile.opaque:
         return Outcome.UNKNOWN
-    status = reading.first(Fact.STATUS)
-    if status is not None and status.text:
-        return profile.statuses.get(status.text, Outcome.UNKNOWN)
+    if reading.text(Fact.STATUS):
+        return _by_status(profile, codes, reading, asked)
     if not _about_a_payment(profile, reading, asked):
         return None
     if reading.message.outcome is not None:
         return reading.message.outcome
-    code = reading.text(Fact.RESPONSE_CODE)
-    if code:
-        meaning = codes.meaning(code)
-        return meaning.outcome if meaning is not None else profile.codes_default
+    by_code = _by_code(profile, codes, reading)
+    if by_code is not None:
+        return by_code
     result = reading.text(Fact.RESULT)
     return profile.results.get(result, Outcome.UNKNOWN) if result else Outcome.UNKNOWN
+
+
+def _by_code(profile: Profile, codes: CodeBook, reading: Reading) -> Outcome | None:
+    """What the response code says; None where there is none."""
+    code = reading.text(Fact.RESPONSE_CODE)
+    if not code:
+        return None
+    meaning = codes.meaning(code)
+    return meaning.outcome if meaning is not None else profile.codes_default
+
+
+def _by_status(profile: Profile, codes: CodeBook, reading: Reading, asked: Transaction | None) -> Outcome:
+    """What the status says of the payment that was queried.
+
+    A query that failed may carry any status, and a payment's own answer is about its code: where the two disagree,
+    neither makes an approval.
+    """
+    said = profile.statuses.get(reading.text(Fact.STATUS), Outcome.UNKNOWN)
+    by_code = _by_code(profile, codes, reading)
+    if by_code in (None, said):
+        return said
+    paying = asked is not None and asked.kind is not None
+    if paying:
+        return by_code if by_code not in (None, Outcome.APPROVED) else Outcome.UNKNOWN
+    return said if by_code is Outcome.APPROVED else Outcome.UNKNOWN
 
 
 def _about_a_payment(profile: Profile, reading: Reading, asked: Transaction | None) -> bool:

@@ -177,6 +177,27 @@ def test_the_status_of_a_query_decides_and_not_its_code(status: str, outcome: Ou
     assert (answer.outcome, answer.facts.response_code) == (outcome, "00")
 
 
+@pytest.mark.parametrize(
+    ("asked", "code", "status", "outcome"),
+    [
+        ("00", "51", "0", Outcome.DECLINED),  # a payment: its code counts, whatever fills the status
+        ("00", "00", "0", Outcome.APPROVED),
+        ("00", "00", "1", Outcome.UNKNOWN),
+        ("09", "51", "0", Outcome.UNKNOWN),  # a query that failed
+        ("09", "00", "4", Outcome.REVERSED),
+    ],
+)
+def test_where_code_and_status_disagree_nothing_is_approved(
+    asked: str, code: str, status: str, outcome: Outcome
+) -> None:
+    decoder = ProfileDecoder(CALL, code_book(CALL))
+    decoder.feed(CASHIER, f"{asked}|1285||001|".encode())
+    decoder.feed(TERMINAL, f"{code}||||1285||001|{status}|".encode())
+    (answer,) = decoder.silence(TERMINAL)
+    assert isinstance(answer, Answer)
+    assert answer.outcome is outcome
+
+
 def test_a_call_that_is_cut_off_is_no_message() -> None:
     decoder = ProfileDecoder(CALL, code_book(CALL))
     decoder.feed(CASHIER, b"00|1285||1|")
