@@ -1,7 +1,7 @@
 """The collector's composition root: builds ledger, hub, ingest, duties and web, joins them, ends them cleanly.
 
-The web runs in the main thread; ingest and each duty have their own. A stop (SIGTERM, Ctrl-C) first ends the ingest,
-with its batch stored and acknowledged, then the duties, then the pages.
+The web runs in the main thread; ingest and each duty have their own. A stop (SIGTERM, Ctrl-C) ends the pages first,
+then the ingest, with its batch stored and acknowledged, then the duties.
 """
 
 from __future__ import annotations
@@ -115,7 +115,6 @@ class Daemon:
             error_page=error_page,
             ingest=ingest.health if ingest else None,
         )
-        app.state.ingest_health = ingest.health if ingest else None
         return _Server(
             uvicorn.Config(
                 app,
@@ -191,6 +190,7 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         door.bind(address)
+        door.listen()  # who comes before the pages are ready waits instead of being refused
     except OSError as error:
         door.close()
         raise ServiceError("collector.no_listen", place=f"{host}:{port}", reason=error.strerror or error) from error

@@ -16,7 +16,7 @@ from collector.texts import Texts
 
 #: verb below `collector` → module that offers `configure` and `run`
 VERBS = {"export": "collector.cli.export", "token": "collector.cli.token"}
-_RUN = "collector.cli.run"
+_RUN = "collector.cli.serve"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
