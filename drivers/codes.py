@@ -116,7 +116,7 @@ def _kept_book(name: str) -> CodeBook:
 
 
 def meaning(name: str, code: str | None) -> CodeMeaning | None:
-    """What a code of that table means here, the site's changes counted; None when nobody wrote it down. Never raises."""
+    """What a code of that table means here, the site's changes counted; None when nobody knows. Never raises."""
     return _kept_book(name).meaning(code)
 
 
