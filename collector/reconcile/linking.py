@@ -7,7 +7,8 @@ on everything before a weaker one sees what is left. A bucket that is too large 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from collector.reconcile.groups import SIDES, Groups, Held, Key
@@ -19,6 +20,7 @@ SAME_NUMBER_US = 3 * 24 * 60 * _MINUTE
 SAME_REFUND_US = 16 * 24 * 60 * _MINUTE
 WEAK_US = 5 * _MINUTE
 _BUCKET_MOST = 64
+_CLUSTER_MOST = 20_000
 
 
 class Item(NamedTuple):
@@ -120,13 +122,21 @@ def weak(bucket: Sequence[Item], groups: Groups, wanted: int) -> None:
     `bucket` is in order of time; `wanted`: the sides there are. Where each has one candidate only, they are joined;
     where there are several, they are joined in order of time and marked: a person must confirm.
     """
-    start = 0
-    for end in range(1, len(bucket) + 1):
-        if end < len(bucket) and _time(bucket[end]) - _time(bucket[end - 1]) <= WEAK_US:
-            continue
-        if 1 < end - start <= _BUCKET_MOST:
-            _weak_cluster(bucket[start:end], groups, wanted)
-        start = end
+    for cluster in clusters(bucket):
+        if len(cluster) > 1:
+            _weak_cluster(cluster, groups, wanted)
+
+
+def clusters(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Items in order of time, cut where nothing happened for longer than the weak key reaches."""
+    cluster: list[Item] = []
+    for item in items:
+        if cluster and (_time(item) - _time(cluster[-1]) > WEAK_US or len(cluster) == _CLUSTER_MOST):
+            yield cluster
+            cluster = []
+        cluster.append(item)
+    if cluster:
+        yield cluster
 
 
 def _weak_cluster(cluster: Sequence[Item], groups: Groups, wanted: int) -> None:
@@ -148,8 +158,9 @@ def _has(item: Item, groups: Groups, side: int, lacks: int) -> bool:
 
 def _pair(ones: list[Item], others: list[Item], groups: Groups) -> None:
     ones = list({groups.root(item.number): item for item in ones}.values())
-    others = list({groups.root(item.number): item for item in others}.values())
-    fits = {one.number: [other for other in others if _near(one, other)] for one in ones}
+    others = sorted({groups.root(item.number): item for item in others}.values(), key=_time)
+    times = [_time(other) for other in others]
+    fits = {one.number: _candidates(one, others, times) for one in ones}
     wanted_by: dict[int, int] = {}
     for candidates in fits.values():
         for other in candidates:
@@ -163,6 +174,13 @@ def _pair(ones: list[Item], others: list[Item], groups: Groups) -> None:
         alone = len(fits[one.number]) == 1 and wanted_by[best.number] == 1
         taken.add(best.number)
         groups.join(one.number, best.number, Key.WEAK if alone else Key.AMBIGUOUS)
+
+
+def _candidates(one: Item, others: Sequence[Item], times: Sequence[int]) -> list[Item]:
+    first, end = bisect_left(times, _time(one) - WEAK_US), bisect_right(times, _time(one) + WEAK_US)
+    if end - first > _BUCKET_MOST:
+        return []
+    return [other for other in others[first:end] if _near(one, other)]
 
 
 def _near(one: Item, other: Item) -> bool:

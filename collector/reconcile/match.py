@@ -15,7 +15,7 @@ from collector.reconcile.twins import see_twins
 from collector.reconcile.undone import UNDONE_WITHIN_US, Group, verdicts
 
 #: more entries than this without their counterparts: it is the wrong file, or the wrong format
-MOST_ODD = 400_000
+MOST_ODD = 150_000
 _FILES = Held.HIS | Held.ACQUIRER
 
 

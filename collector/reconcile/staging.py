@@ -25,14 +25,16 @@ _CACHE_KIB = 8 * 1024
 _BATCH = 2000
 _TERMINAL = "ltrim(terminal_id, '0')"
 _BACK = "(kind <> 'purchase')"
-#: what makes two entries meet, for each key; NULL: the entry has no such key
-_KEYS = {
-    Key.REFERENCE: f"{_BACK} || ltrim(reference, '0')",
-    Key.TRACE: f"{_BACK} || {_TERMINAL} || '/' || ltrim(trace, '0')",
-    Key.CHANNEL_ORDER: f"{_BACK} || channel_order",
-    Key.ORDER: f'{_BACK} || "order"',
-    Key.WEAK: f"{_BACK} * 1000000000000000 + amount",
-}
+#: what makes two entries meet, key by key; NULL: the entry has no such key. The weak key first looks at one terminal
+#: at a time, then at what states no terminal.
+_PASSES = (
+    (Key.REFERENCE, f"{_BACK} || ltrim(reference, '0')"),
+    (Key.TRACE, f"{_BACK} || {_TERMINAL} || '/' || ltrim(trace, '0')"),
+    (Key.CHANNEL_ORDER, f"{_BACK} || channel_order"),
+    (Key.ORDER, f'{_BACK} || "order"'),
+    (Key.WEAK, f"{_BACK} || '/' || amount || '/' || {_TERMINAL}"),
+    (Key.WEAK, f"{_BACK} || '/' || amount"),
+)
 _ITEM = (
     f"number, amount, {_BACK}, time_us, {_TERMINAL}, ltrim(merchant_id, '0'), ltrim(batch, '0'),"
     " CASE WHEN substr(card, -4) GLOB '[0-9][0-9][0-9][0-9]' THEN substr(card, -4) END"
@@ -80,10 +82,10 @@ class Staging:
     def link(self, wanted: int, step: Callable[[Key], None] = lambda _key: None) -> None:
         """Bring together what belongs together. `wanted`: the sides that are held against each other."""
         self._flush()
-        for key in _KEYS:
+        for key, expression in _PASSES:
             step(key)
             self._leave_only_incomplete(wanted)
-            for bucket in self._buckets(key):
+            for bucket in self._buckets(key, expression):
                 if key is Key.WEAK:
                     linking.weak(bucket, self.groups, wanted)
                 elif key is Key.ORDER:
@@ -97,17 +99,18 @@ class Staging:
         self._db.execute("DELETE FROM todo")
         self._db.executemany("INSERT INTO todo VALUES (?)", rows)
 
-    def _buckets(self, key: Key) -> Iterator[list[Item]]:
-        expression = _KEYS[key]
+    def _buckets(self, key: Key, expression: str) -> Iterator[list[Item]]:
         timed = "AND time_us IS NOT NULL" if key is Key.WEAK else ""
         query = (
             f"SELECT {expression} AS k, {_ITEM} FROM todo JOIN entry USING (number)"  # noqa: S608 (fixed parts)
             f" WHERE k IS NOT NULL {timed} ORDER BY k, time_us, number"
         )
         for _, rows in groupby(self._db.execute(query), key=itemgetter(0)):
-            bucket = [Item(*row[1:]) for row in rows]
-            if len(bucket) > 1:
-                yield bucket
+            items = (Item(*row[1:]) for row in rows)
+            # A fee may come a hundred thousand times a day: only what is near in time is held at once.
+            for bucket in linking.clusters(items) if key is Key.WEAK else (list(items),):
+                if len(bucket) > 1:
+                    yield bucket
 
     def sides(self, root: int) -> int:
         """The sides in a group, as bits."""

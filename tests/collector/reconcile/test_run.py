@@ -20,7 +20,7 @@ from collector.reconcile.errors import FileError
 from collector.reconcile.mapping import load
 from collector.reconcile.run import Report, Request, Source, run_day
 from tests.collector.conftest import FixedClock
-from tests.collector.reconcile.generate import DAY, Hospital, after, moment
+from tests.collector.reconcile.generate import DAY, TERMINALS, Hospital, after, moment
 
 HIS, ALLINPAY = load("his-generic"), load("allinpay")
 
@@ -275,6 +275,23 @@ def test_the_only_key_is_weak_and_ambiguous(ledger: Ledger, tmp_path: Path) -> N
     report = reconciled(ledger, hospital, tmp_path)
     assert [(d.category, d.confirm) for d in report.differences] == [("matched", True)] * 2
     assert not report.agrees
+
+
+@pytest.mark.parametrize(("every_s", "confirm"), [(360, 0), (60, 70)])
+def test_the_same_fee_all_day_without_any_number(ledger: Ledger, tmp_path: Path, every_s: int, confirm: int) -> None:
+    """The export has nothing but terminal, amount and time; one terminal takes the same fee all day."""
+    hospital = Hospital(21)
+    for number in range(70):
+        second = 8 * 3600 + number * every_s
+        clock = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+        payment = hospital.payment(at=clock, amount=1000, terminal_id=TERMINALS[0], card=None)
+        hospital.seen(payment)
+        hospital.filed(payment)
+        hospital.booked(payment, reference=None, trace=None, batch=None, order=None)
+    hospital.store(ledger)
+    report = reconciled(ledger, hospital, tmp_path)
+    assert report.run.counts == {"matched": 70}
+    assert [d.confirm for d in report.differences] == [True] * confirm
 
 
 def list_cases(connection: Connection) -> list[Case]:
