@@ -114,22 +114,22 @@ def test_since_is_included_and_until_is_not_in_any_zone(ledger: Ledger, viewer: 
     assert ids(unescaped) == [identity(120)], "a plus that nobody escaped"
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "since=yesterday", "until=2026-03-05T08:00:00", "since=2026-13-45T00:00:00Z", "site=a/b", "agent=%00",
-        "terminal=" + "x" * 65, "outcome=fine", "pending=perhaps", "last4=12", "last4=12345", "last4=１２３４",
-        "amount=35.50", "amount=99999999999999999999", "trace=abc", "order=", "limit=0", "limit=1001", "limit=ten",
-        "cursor=%21%21", "cursor=" + "A" * 9000, "outcom=approved", "limit=-1", "amount=", "cursor=MTI",
-    ],
-)  # fmt: skip
-def test_a_bad_value_is_one_clear_line(viewer: httpx.Client, query: str) -> None:
-    refused = viewer.get(f"/api/transactions?{query}")
-    assert refused.status_code in (400, 422), refused.text
-    detail = refused.json()["detail"]
-    assert "\n" not in detail
-    assert query.split("=", maxsplit=1)[0] in detail
-    assert "Traceback" not in refused.text
+BAD = [
+    "since=yesterday", "until=2026-03-05T08:00:00", "since=2026-13-45T00:00:00Z", "site=a/b", "agent=%00",
+    "terminal=" + "x" * 65, "outcome=fine", "pending=perhaps", "last4=12", "last4=12345", "last4=１２３４",
+    "amount=35.50", "amount=99999999999999999999", "trace=abc", "order=", "limit=0", "limit=1001", "limit=ten",
+    "cursor=%21%21", "cursor=" + "A" * 9000, "outcom=approved", "limit=-1", "amount=", "cursor=MTI",
+]  # fmt: skip
+
+
+def test_a_bad_value_is_one_clear_line(viewer: httpx.Client) -> None:
+    for query in BAD:
+        refused = viewer.get(f"/api/transactions?{query}")
+        assert refused.status_code in (400, 422), refused.text
+        detail = refused.json()["detail"]
+        assert "\n" not in detail
+        assert query.split("=", maxsplit=1)[0] in detail
+        assert "Traceback" not in refused.text
 
 
 def test_refusals_speak_the_language_of_who_asks(viewer: httpx.Client) -> None:

@@ -197,8 +197,8 @@ def test_a_listener_that_does_not_keep_up_is_dropped_and_no_other(
     waits.until(lambda: app.state.site.live.listeners == 0, what="ended streams are forgotten")
 
 
-@pytest.mark.parametrize("query", ["after=%00", "site=a%20b", "tipe=x", "type=" + "x" * 65])
-def test_a_bad_value_is_refused_before_the_stream_opens(program: Callable[[Role], httpx.Client], query: str) -> None:
-    refused = program(Role.VIEWER).get(f"/api/events?{query}")
-    assert refused.status_code == 400
-    assert "\n" not in refused.json()["detail"]
+def test_a_bad_value_is_refused_before_the_stream_opens(program: Callable[[Role], httpx.Client]) -> None:
+    for query in ("after=%00", "site=a%20b", "tipe=x", "type=" + "x" * 65):
+        refused = program(Role.VIEWER).get(f"/api/events?{query}")
+        assert refused.status_code == 400
+        assert "\n" not in refused.json()["detail"]
