@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, select, text, update
 
 from collector.ledger.entries import Entry
 from collector.ledger.tables_reconcile import (
@@ -19,6 +19,8 @@ from collector.ledger.tables_reconcile import (
     reconcile_findings,
     reconcile_runs,
 )
+
+_LOCK = 0x7411_4EC0  # any number of our own, the same in every version
 
 OPEN = "open"
 IN_TRANSIT = "in_transit"
@@ -255,6 +257,15 @@ def keep_entries(connection: Connection, day: str, side: str, rows: Sequence[Ent
     values = [{"day": day, "side": side, "key": row.key, "data": row.plain()} for row in rows]
     for start in range(0, len(values), 1000):
         connection.execute(insert(table), values[start : start + 1000])
+
+
+def take_turns(connection: Connection) -> None:
+    """Wait until no other run is being stored: two collectors, or a person and the night, may do the same day at once.
+
+    SQLite has one writer at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
 def add_run(connection: Connection, values: Mapping[str, Any]) -> int:

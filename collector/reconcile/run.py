@@ -116,6 +116,7 @@ def run_day(ledger: Ledger, request: Request, progress: Progress | None = None) 
         )
     progress.stage("storing")
     with ledger.write() as connection:
+        reconcile.take_turns(connection)
         number = reconcile.add_run(connection, _values(request, zone, started_us, found, read))
         store = Store(
             connection,

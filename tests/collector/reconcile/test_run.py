@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,6 +101,19 @@ def test_the_same_files_again_change_nothing(ledger: Ledger, tmp_path: Path) -> 
     assert day is not None
     assert day.open == len(hospital.expected)
     assert len(cases_before) == len(hospital.expected)  # one a difference
+
+
+def test_two_runs_at_once_find_each_difference_once(ledger: Ledger, tmp_path: Path) -> None:
+    hospital = Hospital(22)
+    hospital.everything()
+    hospital.store(ledger)
+    hospital.write(tmp_path)
+    with ThreadPoolExecutor(3) as pool:
+        reports = list(pool.map(lambda _: run_day(ledger, request_for(tmp_path)), range(3)))
+    assert [found(report) for report in reports] == [hospital.expected] * 3
+    assert sorted(len(report.stored.new) for report in reports) == [0, 0, len(hospital.expected)]
+    with ledger.read() as connection:
+        assert len(list_cases(connection)) == len(hospital.expected)
 
 
 def test_what_is_not_closed_opens_no_case_and_settles_nothing(ledger: Ledger, tmp_path: Path) -> None:
