@@ -1,9 +1,9 @@
 """The book of one terminal: what became of each payment. The only place where an outcome is decided.
 
 Two rules:
-- everything that affects a payment's outcome is here and in the two parts that this file hands on to: doubts.py
-  (payments whose outcome is unknown) and line_state.py (the line, receipts, settlements). None of them does I/O or
-  reads a clock;
+- everything that affects a payment's outcome is here and in the parts that this file hands on to: doubts.py
+  (payments whose outcome is unknown), reversals.py (terminals that undo a payment) and line_state.py (the line,
+  receipts, settlements). None of them does I/O or reads a clock;
 - the book says "unknown" whenever the line does not prove more. It never guesses, and never forgets a doubt.
 
 Theory of operation. `advance(book, what, at, terms)` takes one thing seen on the line (an observation), or one
@@ -18,7 +18,10 @@ that happened to it (link, port, bytes missed, time), and returns the next book 
 A payment stays `current` until the next request, so that late answers and acknowledgements still find it; one in
 doubt then moves to `pending`, where evidence can still settle it. An answer whose amount is another payment's is
 never taken for this one. The completed event waits for the acknowledgement (or its absence), because `delivered`
-belongs to it; the outcome itself is durable with the book's state before that.
+belongs to it; the outcome itself is durable with the book's state before that. Where nobody acknowledges
+(`Terms.acknowledged`), ANSWERED is passed at once. Who asks is kept with the payment (`by`): the other side answers.
+
+Longer than other files because the table and its handlers are one thing, and are read together.
 """
 
 from __future__ import annotations

@@ -187,22 +187,28 @@ def _count(data: bytes, place: int, form: Format) -> tuple[int, int]:
 
 def _value(number: int, mti: str, raw: bytes, count: int) -> str | None:
     """The field's value; empty where it is none of our business; None where it is not possible."""
-    form = FORMATS[number]
     if number == PAN:
         digits = raw.hex().upper()[:count]
         # In a recording the hidden digits are E.
         return digits if re.fullmatch(r"[0-9E]+", digits) else None
-    if form.kind == "n":
-        digits = raw.hex()
-        if not digits.isdecimal():
-            return None
-        left = form.prefix or number in _LEFT_ALIGNED
-        digits = digits[:count] if left else digits[len(digits) - count :]
-        if number == 4 and not digits.startswith("00"):
-            return None  # nobody pays a hundred million at a window: these bytes are something else
-        return digits if kept(number, mti) else ""
-    if not kept(number, mti):
-        return ""
+    value: str | None = ""
+    if FORMATS[number].kind == "n":
+        value = _digits(number, raw.hex(), count)
+    elif kept(number, mti):
+        value = _text(number, raw)
+    return value if value is None or kept(number, mti) else ""
+
+
+def _digits(number: int, digits: str, count: int) -> str | None:
+    if not digits.isdecimal() and digits:
+        return None
+    if number == 4 and not digits.startswith("00"):
+        return None  # nobody pays a hundred million at a window: these bytes are something else
+    left = FORMATS[number].prefix or number in _LEFT_ALIGNED
+    return digits[:count] if left else digits[len(digits) - count :]
+
+
+def _text(number: int, raw: bytes) -> str | None:
     if number in _NUMBERS:
         return raw.decode("ascii").strip() if raw.isascii() and raw.decode("ascii").isprintable() else None
     text = raw.decode("gb18030", "replace")
