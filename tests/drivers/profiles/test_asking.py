@@ -28,7 +28,19 @@ def asking_of(profile: Profile) -> Asking:
     return asking
 
 
-def ask(table: Table) -> Finding:
+class Asked(Table):
+    """A table that remembers what the terminal sent."""
+
+    def __init__(self, profile: Profile, *scenarios: Scenario) -> None:
+        self.said: list[bytes] = []
+        super().__init__(profile, *scenarios)
+
+    def hear(self, actions: object) -> None:
+        self.said += [action.data for action in actions if hasattr(action, "data")]  # type: ignore[attr-defined]
+        super().hear(actions)
+
+
+def ask(table: Asked) -> Finding:
     """A whole conversation, as agent.confirm leads it."""
     asking = asking_of(table.profile)
     talk = asking.converse(Query.LAST_RESULT, LINE)
@@ -47,18 +59,6 @@ def ask(table: Table) -> Finding:
         words = talk.hear(b"".join(table.said))
         table.said.clear()
     return asking.finding(table.seen)
-
-
-class Asked(Table):
-    """A table that remembers what the terminal sent."""
-
-    def __init__(self, profile: Profile, *scenarios: Scenario) -> None:
-        self.said: list[bytes] = []
-        super().__init__(profile, *scenarios)
-
-    def hear(self, actions: object) -> None:
-        self.said += [action.data for action in actions if hasattr(action, "data")]  # type: ignore[attr-defined]
-        super().hear(actions)
 
 
 def test_all_that_can_be_said_is_the_question_and_control_bytes() -> None:

@@ -11,6 +11,7 @@ from drivers.observations import (
     Ack,
     Acked,
     Answer,
+    Checksum,
     Direction,
     Kind,
     Noise,
@@ -106,7 +107,9 @@ def test_the_code_decides_and_an_unlisted_one_is_unknown(line: Line, code: str, 
 def test_an_answer_that_repeats_another_number_is_stale(line: Line) -> None:
     line.ask()
     line.ask()  # 002: the application has given up the first
-    assert line.answer(nonce="001") == [Noise(direction=TERMINAL, checksum="ok", length=100, reason="stale answer")]
+    assert line.answer(nonce="001") == [
+        Noise(direction=TERMINAL, checksum=Checksum.OK, length=100, reason="stale answer")
+    ]
     assert isinstance(line.one(line.answer(nonce="002")), Answer)
 
 

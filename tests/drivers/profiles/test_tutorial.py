@@ -14,6 +14,7 @@ import pytest
 from agent import tlog
 from drivers import registry
 from drivers.observations import as_dict
+from drivers.profiles.load import load
 from tests.drivers.profiles.sample import DOCS, tutorial
 from tests.logs import make_profiles, recorder
 from tests.test_logs import cut, decoded
@@ -57,7 +58,7 @@ def test_the_profile_makes_logs_that_pass(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(recorder, "FOLDER", tmp_path)
     assert "acme" in registry.names()
     driver = registry.get("acme")
-    profile = make_profiles.load(registry.profiles()["acme"])
+    profile = load(registry.profiles()["acme"])
     assert set(make_profiles.cases_of(profile)) == set(make_profiles.CASES)
     make_profiles.make("acme", [make_profiles.approved, make_profiles.garbage])
     for path in sorted(tmp_path.glob("*.tlog")):
