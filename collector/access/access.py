@@ -1,176 +1,32 @@
-"""The policy of access: everything that changes who may come in goes through here, and leaves a line in the audit log.
+"""Accounts, invitations, the first administrator, bearer tokens: everything that changes who may come in.
 
-Rules: a secret is shown once and kept as a hash; a log-in makes a new session and never takes over a given one; a
-session ends by idleness, by age, by log-out, by a new password, and when its account is disabled; there is always an
-administrator who can log in. Times come from the clock passed in.
+Each change leaves a line in the audit log. There is always an administrator who can log in. A link works once, and a
+newer one voids it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from collector.access.errors import (
-    BadCredentialsError,
-    LinkError,
-    NotAllowedError,
-    WeakPasswordError,
-)
-from collector.access.limits import Limits
-from collector.access.passwords import Passwords, weakness
+from collector.access.doors import Doors, LoggedIn, login_name, user_of, write_note
+from collector.access.errors import BadCredentialsError, LinkError, NotAllowedError, WeakPasswordError
+from collector.access.passwords import weakness
 from collector.access.people import User, Via
 from collector.access.roles import Role
 from collector.access.secrets import BEARER_PREFIX, digest, new_id, new_secret
 from collector.errors import CollectorNothingFoundError
-from collector.ledger import Clock, Ledger, accounts, audit, microseconds
-from collector.ledger.accounts import Account, Link, Session, Token
+from collector.ledger import accounts
+from collector.ledger.accounts import Account, Link, Token
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _S = 1_000_000
-_TOUCH_EVERY_US = 60 * _S  # a page that asks each second is no reason to write each second
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetimes:
-    """How long things are good for, in seconds."""
-
-    idle_s: int = 30 * 60
-    absolute_s: int = 12 * 3600
-    invitation_s: int = 3 * 24 * 3600
-    first_admin_s: int = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedIn:
-    """A fresh session: the cookie's value, told once, and whose it is."""
-
-    secret: str
-    user: User
-
-
-class Access:
-    """The doorkeeper. Thread-safe: all state is in the ledger."""
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        clock: Clock,
-        *,
-        passwords: Passwords | None = None,
-        limits: Limits | None = None,
-        lifetimes: Lifetimes | None = None,
-    ) -> None:
-        self._ledger = ledger
-        self._clock = clock
-        self._passwords = passwords or Passwords()
-        self._limits = limits or Limits()
-        self.lifetimes = lifetimes or Lifetimes()
-
-    # -- coming in ----------------------------------------------------------------------------------------
-
-    def log_in(self, name: str, password: str, *, address: str, browser: str) -> LoggedIn:
-        """Raises BadCredentialsError or TooManyAttemptsError."""
-        name, now = _login_name(name), self._now()
-        with self._ledger.read() as connection:
-            # A refused try writes nothing, so a flood of them fills neither table nor audit log.
-            self._limits.check(connection, name, address, now)
-            account = accounts.account_named(connection, name)
-        matches = self._passwords.matches(account.password_hash if account else None, password)
-        if account is None or not matches or account.disabled:
-            self._failed(name, address, "login.failed", known=account is not None)
-            raise BadCredentialsError
-        return self._let_in(account, address=address, browser=browser, password=password)
-
-    def _failed(self, name: str, address: str, action: str, *, known: bool) -> None:
-        """Count a failure. Only names that exist are written down: people type passwords into the wrong field."""
-        now = self._now()
-        with self._ledger.write() as connection:
-            self._limits.failed(connection, name, address, now)
-            _note(connection, now, None, action, about=name if known else None, address=address)
-
-    def _let_in(self, account: Account, *, address: str, browser: str, password: str | None = None) -> LoggedIn:
-        now, secret = self._now(), new_secret()
-        renewed: dict[str, object] = {}
-        if password is not None and account.password_hash and self._passwords.stale(account.password_hash):
-            renewed["password_hash"] = self._passwords.hash(password)
-        user = _user(account, Via.SESSION, address)
-        with self._ledger.write() as connection:
-            self._limits.succeeded(connection, account.name)
-            accounts.end_old_sessions(
-                connection, now - self.lifetimes.absolute_s * _S, now - self.lifetimes.idle_s * _S
-            )
-            accounts.change_account(connection, account.id, last_login_us=now, **renewed)
-            accounts.add_session(
-                connection,
-                Session(
-                    hash=digest(secret),
-                    account=account.id,
-                    created_us=now,
-                    seen_us=now,
-                    address=address[:64],
-                    browser=browser[:160],
-                ),
-            )
-            _note(connection, now, user, "login.done", about=account.name)
-        return LoggedIn(secret, user)
-
-    def let_in(self, subject: str, *, address: str, browser: str) -> LoggedIn:
-        """A person whom an OIDC provider vouched for. Raises BadCredentialsError when disabled or unknown."""
-        with self._ledger.read() as connection:
-            account = accounts.account_of_subject(connection, subject)
-        if account is None or account.disabled:
-            raise BadCredentialsError
-        return self._let_in(account, address=address, browser=browser)
-
-    def user_of_session(self, secret: str, *, address: str, seen: bool = True) -> User | None:
-        """Whose session this cookie is; None when it is none, or over. `seen`: mark it as used now."""
-        now, key = self._now(), digest(secret)
-        with self._ledger.read() as connection:
-            found = accounts.session(connection, key)
-        if found is None:
-            return None
-        session, account = found
-        if (
-            account.disabled
-            or now - session.created_us >= self.lifetimes.absolute_s * _S
-            or now - session.seen_us >= self.lifetimes.idle_s * _S
-        ):
-            with self._ledger.write() as connection:
-                accounts.end_session(connection, key)
-            return None
-        if seen and now - session.seen_us >= _TOUCH_EVERY_US:
-            with self._ledger.write() as connection:
-                accounts.touch_session(connection, key, now)
-        return _user(account, Via.SESSION, address)
-
-    def log_out(self, secret: str, *, address: str) -> None:
-        """End one session."""
-        key = digest(secret)
-        with self._ledger.write() as connection:
-            found = accounts.session(connection, key)
-            if found and accounts.end_session(connection, key):
-                _note(connection, self._now(), _user(found[1], Via.SESSION, address), "logout", about=found[1].name)
-
-    def user_of_token(self, secret: str, *, address: str) -> User | None:
-        """Whose bearer token this is; None when it is none, revoked or expired."""
-        if not secret.startswith(BEARER_PREFIX):
-            return None
-        now = self._now()
-        with self._ledger.read() as connection:
-            token = accounts.token_of(connection, digest(secret))
-        if token is None or token.revoked_us is not None or (token.expires_us is not None and now >= token.expires_us):
-            return None
-        if now - (token.used_us or 0) >= _TOUCH_EVERY_US:
-            with self._ledger.write() as connection:
-                accounts.change_token(connection, token.id, used_us=now)
-        return User(name=token.name, display=token.name, role=Role(token.role), via=Via.TOKEN, address=address)
-
-    # -- accounts -----------------------------------------------------------------------------------------
+class Access(Doors):
+    """The doorkeeper: the doors, and the book of who may use them."""
 
     def accounts(self) -> list[Account]:
         """Everybody, by name."""
@@ -182,7 +38,7 @@ class Access:
 
         Raises NotAllowedError when the name is bad or taken.
         """
-        name = _login_name(name)
+        name = login_name(name)
         if not _NAME.fullmatch(name):
             raise NotAllowedError("access.name_bad", name=name[:64])
         account = self._fresh(name, role, display, by.name)
@@ -190,7 +46,7 @@ class Access:
             with self._ledger.write() as connection:
                 accounts.add_account(connection, account)
                 secret = self._link(connection, "invitation", account.id, self.lifetimes.invitation_s)
-                _note(connection, self._now(), by, "account.invited", about=name, detail={"role": role.value})
+                write_note(connection, self._now(), by, "account.invited", about=name, detail={"role": role.value})
         except IntegrityError as error:
             raise NotAllowedError("access.name_taken", name=name) from error
         return secret
@@ -203,7 +59,7 @@ class Access:
             accounts.drop_links(connection, "invitation", account.id)
             accounts.change_account(connection, account.id, password_hash=None)
             accounts.end_sessions_of(connection, account.id)
-            _note(connection, self._now(), by, "account.invited_again", about=account.name)
+            write_note(connection, self._now(), by, "account.invited_again", about=account.name)
             return self._link(connection, "invitation", account.id, self.lifetimes.invitation_s)
 
     def invited(self, secret: str) -> Account:
@@ -219,7 +75,9 @@ class Access:
             if not accounts.use_link(connection, digest(secret), self._now()):
                 raise LinkError
             accounts.change_account(connection, account.id, password_hash=hashed)
-            _note(connection, self._now(), _user(account, Via.SESSION, address), "account.accepted", about=account.name)
+            write_note(
+                connection, self._now(), user_of(account, Via.SESSION, address), "account.accepted", about=account.name
+            )
         return self._let_in(account, address=address, browser=browser)
 
     def change_password(self, user: User, old: str, new: str) -> None:
@@ -237,7 +95,7 @@ class Access:
         with self._ledger.write() as connection:
             accounts.change_account(connection, account.id, password_hash=hashed)
             accounts.end_sessions_of(connection, account.id)
-            _note(connection, now, user, "password.changed", about=account.name)
+            write_note(connection, now, user, "password.changed", about=account.name)
 
     def set_role(self, by: User, account_id: str, role: Role) -> None:
         """Give an account another role; what it may do changes with its next request."""
@@ -247,7 +105,7 @@ class Access:
                 self._keep_an_admin(connection, account)
             accounts.change_account(connection, account.id, role=role.value)
             detail = {"from": account.role, "to": role.value}
-            _note(connection, self._now(), by, "account.role", about=account.name, detail=detail)
+            write_note(connection, self._now(), by, "account.role", about=account.name, detail=detail)
 
     def set_disabled(self, by: User, account_id: str, disabled: bool) -> None:
         """Shut an account out with all its sessions, or let it in again. None is ever deleted: history names them."""
@@ -259,7 +117,7 @@ class Access:
                 accounts.drop_links(connection, "invitation", account.id)
             accounts.change_account(connection, account.id, disabled=disabled)
             action = "account.disabled" if disabled else "account.enabled"
-            _note(connection, self._now(), by, action, about=account.name)
+            write_note(connection, self._now(), by, action, about=account.name)
 
     def set_language(self, user: User, language: str) -> None:
         """The language an account's pages are in."""
@@ -274,11 +132,13 @@ class Access:
             if account is None:
                 account = self._fresh(_free_name(connection, name), role, display, by.name, subject=subject)
                 accounts.add_account(connection, account)
-                _note(connection, self._now(), by, "account.joined", about=account.name, detail={"role": role.value})
+                write_note(
+                    connection, self._now(), by, "account.joined", about=account.name, detail={"role": role.value}
+                )
             elif account.role != role.value:
                 accounts.change_account(connection, account.id, role=role.value)
                 detail = {"from": account.role, "to": role.value}
-                _note(connection, self._now(), by, "account.role", about=account.name, detail=detail)
+                write_note(connection, self._now(), by, "account.role", about=account.name, detail=detail)
         return account
 
     # -- the first administrator --------------------------------------------------------------------------
@@ -289,7 +149,7 @@ class Access:
             if accounts.count_with_role(connection, Role.ADMIN, able=True):
                 return None
             accounts.drop_links(connection, "first-admin")
-            _note(connection, self._now(), by, "first_admin.offered")
+            write_note(connection, self._now(), by, "first_admin.offered")
             return self._link(connection, "first-admin", None, self.lifetimes.first_admin_s)
 
     def check_first_admin(self, secret: str) -> None:
@@ -300,7 +160,7 @@ class Access:
     def become_first_admin(self, secret: str, name: str, password: str, *, address: str, browser: str) -> LoggedIn:
         """Raises LinkError, NotAllowedError, WeakPasswordError."""
         self.check_first_admin(secret)
-        name = _login_name(name)
+        name = login_name(name)
         if not _NAME.fullmatch(name):
             raise NotAllowedError("access.name_bad", name=name[:64])
         hashed = self._hash(password, name)
@@ -310,7 +170,9 @@ class Access:
                 if not accounts.use_link(connection, digest(secret), self._now()):
                     raise LinkError
                 accounts.add_account(connection, account)
-                _note(connection, self._now(), _user(account, Via.SESSION, address), "first_admin.made", about=name)
+                write_note(
+                    connection, self._now(), user_of(account, Via.SESSION, address), "first_admin.made", about=name
+                )
         except IntegrityError as error:
             raise NotAllowedError("access.name_taken", name=name) from error
         return self._let_in(account, address=address, browser=browser)
@@ -334,7 +196,7 @@ class Access:
         )
         with self._ledger.write() as connection:
             accounts.add_token(connection, token, digest(secret))
-            _note(connection, now, by, "token.made", about=token.name, detail={"role": role.value, "id": token.id})
+            write_note(connection, now, by, "token.made", about=token.name, detail={"role": role.value, "id": token.id})
         return token, secret
 
     def tokens(self) -> list[Token]:
@@ -352,20 +214,10 @@ class Access:
                     "access.token_ambiguous" if found else "access.token_unknown", token=wanted
                 )
             accounts.change_token(connection, found[0].id, revoked_us=self._now())
-            _note(connection, self._now(), by, "token.revoked", about=found[0].name, detail={"id": found[0].id})
+            write_note(connection, self._now(), by, "token.revoked", about=found[0].name, detail={"id": found[0].id})
         return found[0]
 
-    # -- audit --------------------------------------------------------------------------------------------
-
-    def note(self, user: User, action: str, about: str | None = None, detail: Mapping[str, Any] | None = None) -> None:
-        """Write down what somebody did."""
-        with self._ledger.write() as connection:
-            _note(connection, self._now(), user, action, about=about, detail=detail)
-
     # -- inside -------------------------------------------------------------------------------------------
-
-    def _now(self) -> int:
-        return microseconds(self._clock())
 
     def _hash(self, password: str, name: str) -> str:
         if why := weakness(password, name):
@@ -434,10 +286,6 @@ class Access:
             raise NotAllowedError("access.last_admin", name=account.name)
 
 
-def _login_name(name: str) -> str:
-    return name.strip().casefold()
-
-
 def _known(connection: Connection, account_id: str) -> Account:
     account = accounts.account(connection, account_id)
     if account is None:
@@ -447,44 +295,9 @@ def _known(connection: Connection, account_id: str) -> Account:
 
 def _free_name(connection: Connection, wished: str) -> str:
     """The wished log-in name, or the next one that nobody has."""
-    base = re.sub(r"[^a-z0-9._@-]", "-", _login_name(wished)).lstrip("._@-")[:56] or "person"
+    base = re.sub(r"[^a-z0-9._@-]", "-", login_name(wished)).lstrip("._@-")[:56] or "person"
     name, number = base, 1
     while accounts.account_named(connection, name):
         number += 1
         name = f"{base}-{number}"
     return name
-
-
-def _user(account: Account, via: Via, address: str) -> User:
-    return User(
-        name=account.name,
-        display=account.display,
-        role=Role(account.role),
-        via=via,
-        account=account.id,
-        language=account.language,
-        address=address,
-    )
-
-
-def _note(
-    connection: Connection,
-    now_us: int,
-    user: User | None,
-    action: str,
-    *,
-    about: str | None = None,
-    address: str = "-",
-    detail: Mapping[str, Any] | None = None,
-) -> None:
-    audit.write(
-        connection,
-        at_us=now_us,
-        actor=user.name if user else "-",
-        role=user.role.value if user else None,
-        via=user.via.value if user else "login",
-        address=user.address if user else address,
-        action=action,
-        about=about,
-        detail=detail,
-    )

@@ -20,7 +20,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from collector.access.access import Access, LoggedIn
+from collector.access.access import Access
+from collector.access.doors import LoggedIn
 from collector.access.errors import NotAllowedError
 from collector.access.oidc_settings import Oidc
 from collector.access.people import User, Via

@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from agent.errors import TillwatchError
 from agent.phrase import phrase
-from collector.access.access import LoggedIn
+from collector.access.doors import LoggedIn
 from collector.access.errors import BadCredentialsError, LinkError, NotAllowedError, TooManyAttemptsError
 from collector.access.oidc import Provider
 from collector.access.people import User, Via
