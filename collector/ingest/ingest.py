@@ -122,8 +122,11 @@ class Ingest:
         while not self._stopping.is_set() and connection.failure is None:
             self._arrived.wait(TOLD_EVERY_S)
             self._arrived.clear()
-            while (messages := connection.take(BATCH)) and self._ingest(connection, messages):
+            while not self._stopping.is_set() and (messages := connection.take(BATCH)):
+                if not self._ingest(connection, messages):
+                    break
                 self._tell_stored(connection)
+                self._ask_for_gaps(connection)
             self._tell_stored(connection)
             self._ask_for_gaps(connection)
         if connection.failure is not None:

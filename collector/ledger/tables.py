@@ -48,6 +48,12 @@ streams = Table(
     Column("progress_us", BigInteger, nullable=False),  # when something that was missing or new came last
     Column("asked_us", BigInteger),  # when the agent was last asked to send again
     Column("asks", Integer, nullable=False),  # how often, without any progress
+    Index(
+        "ix_streams_gap_since_us",
+        "gap_since_us",
+        sqlite_where=text("gap_since_us IS NOT NULL"),
+        postgresql_where=text("gap_since_us IS NOT NULL"),
+    ),
 )
 
 events = Table(

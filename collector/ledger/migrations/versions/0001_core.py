@@ -165,6 +165,14 @@ def _streams() -> None:
         sa.Column("asks", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("agent", "epoch", name=op.f("pk_streams")),
     )
+    op.create_index(
+        "ix_streams_gap_since_us",
+        "streams",
+        ["gap_since_us"],
+        unique=False,
+        sqlite_where=sa.text("gap_since_us IS NOT NULL"),
+        postgresql_where=sa.text("gap_since_us IS NOT NULL"),
+    )
 
 
 def _terminals() -> None:
