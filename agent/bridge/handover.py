@@ -15,9 +15,9 @@ What was read and not yet passed on never touches a disk: it travels in a memfd.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import zlib
 
 from agent.notify import notify
 
@@ -76,8 +76,8 @@ def in_memory(body: dict[str, Any]) -> int:
 
 
 def digest(*settings: object) -> str:
-    """The same for the same settings."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    """The same for the same settings. No hashlib: it would bring OpenSSL into the small process."""
+    return f"{zlib.crc32(json.dumps(settings, sort_keys=True).encode()):08x}"
 
 
 class Berth:
