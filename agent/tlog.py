@@ -222,9 +222,9 @@ class Writer:
     def sent(self, at: float, direction: Direction, data: bytes) -> None:
         """`direction` sent these bytes, `at` seconds after the beginning."""
         if at - self._heard.get(direction, at) > self._gap_s:
-            self._put(at, direction, self._masker.silence(direction))
+            self._quiet(at, direction)
         if self._silence_ends:  # without a framing, a side has said all when the other one speaks
-            self._put(at, direction.opposite, self._masker.silence(direction.opposite))
+            self._quiet(at, direction.opposite)
         self._heard[direction] = at
         self._put(at, direction, self._masker.feed(direction, data))
 
@@ -240,7 +240,12 @@ class Writer:
 
     def _give_up(self, at: float) -> None:
         for direction in Direction:
-            self._put(at, direction, self._masker.silence(direction))
+            self._quiet(at, direction)
+
+    def _quiet(self, at: float, direction: Direction) -> None:
+        """The sender has said all it will say: a message that only the quiet ends was whole at its last byte."""
+        said_at = self._heard.get(direction, at) if self._silence_ends else at
+        self._put(said_at, direction, self._masker.silence(direction))
 
     def _put(self, at: float, direction: Direction, pieces: list[Piece]) -> None:
         for piece in pieces:

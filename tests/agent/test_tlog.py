@@ -19,6 +19,7 @@ from drivers import registry
 from drivers.driver import Framing
 from drivers.framing_lrc import frame
 from drivers.observations import Answer, Direction, Noise
+from drivers.profiles.driver import driver_in
 from tests.drivers.pans import PANS
 
 CASHIER, TERMINAL = Direction.CASHIER, Direction.TERMINAL
@@ -107,6 +108,22 @@ def test_a_frame_that_stops_is_left_out_after_the_gap() -> None:
 def test_a_cut_line_ends_a_frame() -> None:
     text = written((0.0, TERMINAL, answer()[:40]), (0.1, Event.UNPLUGGED))
     assert text.splitlines()[-2:] == ["+0.100000 < ~ 40", "+0.100000 ! unplugged"]
+
+
+def test_a_message_that_only_the_quiet_ends_is_written_at_its_time() -> None:
+    """Two requests without an answer between them stay two when the log is played back."""
+    driver = driver_in(Path(__file__).parents[1] / "drivers" / "profiles" / "call.toml")
+    stream = io.StringIO()
+    writer = Writer(stream, Header(protocol="call", framing=Framing.NONE), driver)
+    writer.sent(0.0, Direction.CASHIER, b"00|990")
+    writer.sent(0.1, Direction.CASHIER, b"||001|")
+    writer.sent(2.0, Direction.CASHIER, b"00|990||002|")
+    writer.sent(2.2, Direction.TERMINAL, b"00||||990||002||")
+    writer.close()
+    log = tlog.parse(stream.getvalue(), "call.tlog")
+    assert [record.at for record in log.records] == [0.1, 2.0, 2.2]
+    kinds = [type(seen.observation).__name__ for seen in observe(log.records, driver, Framing.NONE)]
+    assert kinds == ["Request", "Request", "Answer"]
 
 
 def test_a_recorder_s_clock_never_runs_back() -> None:
