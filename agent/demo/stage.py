@@ -69,6 +69,7 @@ class Pc:
     posts: tuple[Post, ...]
 
 
+_PROPER = (Manner.PROPER,) * 4
 PCS = (
     Pc(
         "cashier-01",
@@ -82,15 +83,26 @@ PCS = (
         "cashier-02",
         "outpatient-1",
         (
-            Post("pos1", "concert", "approve,reboot,approve,garbage,silent", ask=True, card="6200000000000005"),
-            Post("pos2", "ing-tlv", "approve,approve,cancel,approve,lost", card="6220000000000035"),
+            Post(
+                "pos1",
+                "concert",
+                "approve,approve,reboot,approve,garbage,approve,silent,approve",
+                ask=True,
+                card="6200000000000005",
+            ),
+            Post(
+                "pos2",
+                "ing-tlv",
+                ",".join(["approve"] * 5 + ["cancel"] + ["approve"] * 7 + ["lost"]),
+                card="6220000000000035",
+            ),
         ),
     ),
     Pc(
         "cashier-03",
         "inpatient-1",
         (
-            Post("pos1", "concert", "approve", (Manner.PROPER, Manner.NO_ACK, Manner.PROPER, Manner.WALK_AWAY)),
+            Post("pos1", "concert", "approve", (*_PROPER, Manner.NO_ACK, *_PROPER, Manner.WALK_AWAY), ask=True),
             Post("pos2", "zvt", "approve,decline,approve,reboot", tcp=True, card="6220000000000043"),
         ),
     ),

@@ -22,6 +22,8 @@ SILENT_AFTER_US = 5 * 60 * 1_000_000
 #: and it is looked for so far back
 SILENT_WITHIN_US = 3 * 86_400 * 1_000_000
 
+_AT_ONCE = 500  # SQLite takes a limited number of values in one statement
+
 _columns = transactions.c
 _SHOWN = (
     "id", "site", "agent", "terminal", "kind", "amount", "currency", "outcome", "charged", "delivered", "final",
@@ -66,6 +68,8 @@ class Payment:
     warning: str | None
     related: str | None
     reconciled_as: str | None
+    #: why it was in doubt at first; `reason` of an escalated one is why people were called
+    doubted_for: str | None = None
 
     @property
     def state(self) -> str:
@@ -155,7 +159,9 @@ def doubts(connection: Connection, now_us: int, limit: int) -> list[Payment]:
     found = [Payment(**row._mapping) for row in connection.execute(query)]
     query = _rows().where(*_silent(now_us)).order_by(_columns.started_us, _columns.id).limit(limit)
     found += [replace(Payment(**row._mapping), pending=True) for row in connection.execute(query)]
-    return sorted(found, key=lambda payment: (payment.started_us, payment.id))[:limit]
+    first = _first_reasons(connection, [payment.id for payment in found if payment.escalated])
+    found = [replace(payment, doubted_for=first.get(payment.id, payment.reason)) for payment in found]
+    return sorted(found, key=lambda payment: (payment.doubt_since_us, payment.id))[:limit]
 
 
 def count_doubts(connection: Connection, now_us: int) -> int:
@@ -211,6 +217,21 @@ def places(connection: Connection) -> list[tuple[str, str]]:
     """Sites and cashier PCs, for the filters."""
     query = select(agents.c.site, agents.c.agent).order_by(agents.c.site, agents.c.agent)
     return [(site, agent) for site, agent in connection.execute(query)]
+
+
+def _first_reasons(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Why these payments became doubtful, as their first transaction.pending said."""
+    reasons: dict[str, str] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        query = (
+            select(events.c.subject, events.c.body)
+            .where(events.c.subject.in_(ids[start : start + _AT_ONCE]), events.c.type == "transaction.pending")
+            .order_by(events.c.time_us)
+        )
+        for subject, body in connection.execute(query):
+            if reason := json.loads(body)["data"].get("reason"):
+                reasons.setdefault(subject, reason)
+    return reasons
 
 
 def _rows(*more: ColumnElement[Any]) -> Any:

@@ -19,7 +19,7 @@ from collector.web.pages.draw import draw, shown_of, wall
 from collector.web.security import Reader
 
 router = APIRouter(include_in_schema=False)
-_DOUBTS = 8
+_DOUBTS = 6
 _LATEST = 8
 DAYS_UNDELIVERED_US = 7 * 86_400 * 1_000_000
 _BAR = 1000
