@@ -19,9 +19,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TextIO, cast
 
-import structlog
-
 from agent.log_sink import Sink
+from agent.structured import structlog
 from drivers.cards import scrub
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}

@@ -12,7 +12,6 @@ from html import escape
 from http import HTTPStatus
 from urllib.parse import quote
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -20,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from agent.errors import NothingFoundError, TillwatchError, UnreachableError, UsageError
 from agent.phrase import Phrase, phrase
+from agent.structured import structlog
 from collector.access.errors import BadCredentialsError, TooManyAttemptsError
 from collector.texts import Texts
 from collector.web.language import texts_of
