@@ -2,8 +2,8 @@
 
 Two rules:
 - everything that affects a payment's outcome is here and in the parts that this file hands on to: doubts.py
-  (payments whose outcome is unknown), reversals.py (terminals that undo a payment) and line_state.py (the line,
-  receipts, settlements). None of them does I/O or reads a clock;
+  (payments whose outcome is unknown), settling.py (what proves it), reversals.py (terminals that undo a payment),
+  prints.py (what slips say) and line_state.py (the line, receipts, settlements). None does I/O or reads a clock;
 - the book says "unknown" whenever the line does not prove more. It never guesses, and never forgets a doubt.
 
 Theory of operation. `advance(book, what, at, terms)` takes one thing seen on the line (an observation), or one
@@ -30,24 +30,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from agent.doubts import (
-    belongs,
-    booted,
-    call_people,
-    contradiction,
-    counted,
-    double_charge,
-    doubt,
-    forget,
-    held_back,
-    late_answer,
-    may_be_undone,
-    replied,
-    reversal_before,
-    scheduled,
-    shown,
-    with_payment,
-)
+from agent.doubts import booted, call_people, contradiction, double_charge, doubt, forget, replied, scheduled
 from agent.events import Certainty, Draft, EventType, Reason
 from agent.evidence import mark_of, numbered, same
 from agent.ids import transaction_id
@@ -72,6 +55,17 @@ from agent.payments import (
     draft,
 )
 from agent.reversals import gone_on, repeated_in, reversal_answered, reversal_asked
+from agent.settling import (
+    begun,
+    belongs,
+    counted,
+    held_back,
+    late_answer,
+    may_be_undone,
+    reversal_before,
+    shown,
+    with_payment,
+)
 from drivers.observations import (
     Ack,
     Acked,
@@ -135,10 +129,9 @@ def _begin(book: Book, request: Request, at: At, terms: Terms) -> Step:
         by=request.direction,
     )
     book, stands = gone_on(book, request, at, terms)
-    begun = replace(book, current=payment, pending=book.unknown, inquiry=None)
-    begun, forgotten = forget(begun, at, terms)
+    book, forgotten = forget(begun(book, payment), at, terms)
     started = draft(EventType.TRANSACTION_STARTED, payment, at, terms)
-    return begun, (*stands, *forgotten, started, *double_charge(begun, at, terms))
+    return book, (*stands, *forgotten, started, *double_charge(book, at, terms))
 
 
 def _begin_over_open(book: Book, request: Request, at: At, terms: Terms) -> Step:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from agent.doubts import doubt, totals
+from agent.doubts import doubt
 from agent.events import Draft, EventType, Reason, SettlementData, TerminalData
 from agent.payments import At, Book, Link, LinkDown, LinkUp, PortRefused, State, Step, Tally, Terms
 from agent.prints import alone, beside, settlement_again
+from agent.settling import totals
 from drivers.observations import Checksum, Direction, Kind, Noise, Observation, Receipt, Settlement
 
 #: so many broken frames in a row make a line "degraded"

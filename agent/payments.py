@@ -170,6 +170,7 @@ class Payment:
     earlier_reversal: bool = False  # before it, the terminal sent a reversal that it had kept
     by: Direction = Direction.CASHIER  # who asked for it; the other side answers
     reversing: bool = False  # the terminal has asked to undo it
+    tried_again: bool = False  # in doubt, and another one of its amount has come and gone since
     doubt: Doubt | None = None
     attempts: int = 0
     asked: tuple[Ask, ...] = ()

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from agent.doubts import counted, double_charge, doubt, doubtful, forget, settle, warning, with_payment
+from agent.doubts import double_charge, doubt, forget, warning
 from agent.events import Draft, EventType, Reason, ReceiptData, WarningKind
-from agent.evidence import Verdict, judge, mark_of, same, shown_mark
+from agent.evidence import Verdict, mark_of, same
 from agent.ids import transaction_id
 from agent.payments import PRINTS_KEPT, At, Book, Payment, Print, State, Step, Terms, draft
+from agent.settling import begun, counted, proof_of, settle, with_payment
 from drivers.observations import Alarm, Facts, Kind, Outcome, Receipt, Settlement, Slip
 from drivers.receipts.slip import read
 
@@ -52,7 +53,7 @@ def alone(book: Book, receipt: Receipt, at: At, terms: Terms) -> Step:
             owner = known.transaction
             book, drafts = _again(book, known, slip, facts, at, terms)
         elif slip.reprint:
-            book, drafts, owner = proven(book, facts, slip.outcome, "reprint", at, terms)
+            book, drafts, owner = proven(book, slip, facts, at, terms)
         else:
             book, drafts = _new(book, receipt, slip, facts, at, terms)
             owner = book.current.id if book.current else None
@@ -78,7 +79,7 @@ def _new(book: Book, receipt: Receipt, slip: Slip, facts: Facts, at: At, terms: 
         deadline_mono_ns=at.mono_ns,
         before=book.last,
     )
-    book = _kept(replace(book, current=payment, pending=book.unknown, inquiry=None), payment.id, slip.name, facts)
+    book = _kept(begun(book, payment), payment.id, slip.name, facts)
     book, forgotten = forget(book, at, terms)
     drafts = (*forgotten, draft(EventType.TRANSACTION_STARTED, payment, at, terms), *double_charge(book, at, terms))
     if slip.outcome in (None, Outcome.UNKNOWN):
@@ -101,7 +102,7 @@ def _again(book: Book, known: Print, slip: Slip, facts: Facts, at: At, terms: Te
     """Another copy of a slip: it settles what the first left open, or calls people when it is an alarm."""
     payment = next((p for p in book.unknown if p.id == known.transaction), None)
     if payment is not None and slip.outcome not in (None, Outcome.UNKNOWN):
-        return settle(book, payment, slip.outcome, facts, "reprint" if slip.reprint else "receipt", at, terms)
+        return settle(book, payment, slip.outcome, facts, _how(slip), at, terms)
     current = book.current
     if current is None or current.id != known.transaction:
         return book, ()
@@ -133,24 +134,26 @@ def beside(book: Book, receipt: Receipt, at: At, terms: Terms) -> Step:
         if payment is not None and not slip.reprint and _is_of(payment, facts, at):
             book = with_payment(book, replace(payment, facts=replace(facts, extra=()).merged(payment.facts)))
         if slip.outcome not in (None, Outcome.UNKNOWN):
-            book, drafts, _ = proven(book, facts, slip.outcome, "reprint" if slip.reprint else "receipt", at, terms)
+            book, drafts, _ = proven(book, slip, facts, at, terms)
     owner = payment.id if payment is not None else None
     return book, (*drafts, captured(owner, receipt, at, terms))
 
 
-def proven(
-    book: Book, facts: Facts, outcome: Outcome | None, how: str, at: At, terms: Terms
-) -> tuple[Book, tuple[Draft, ...], str | None]:
+def proven(book: Book, slip: Slip, facts: Facts, at: At, terms: Terms) -> tuple[Book, tuple[Draft, ...], str | None]:
     """The payment in doubt that this slip is the receipt of is settled. Returns the payment's id as well.
 
     That an earlier slip is printed once more proves nothing of a later payment: any one can be reprinted.
     """
-    mark = shown_mark(facts, at.wall_ns)
-    of = [p for p in book.provable if judge(doubtful(p, at, terms), mark) is Verdict.THIS]
-    if len(of) != 1 or outcome in (None, Outcome.UNKNOWN):
+    alike = [p for p in book.provable if p.kind is slip.kind or Kind.OTHER in (p.kind, slip.kind)]
+    of = [p for p in alike if proof_of(book, p, facts, slip.outcome, at, terms) is Verdict.THIS]
+    if len(of) != 1 or slip.outcome in (None, Outcome.UNKNOWN):
         return book, (), None
-    book, drafts = settle(book, of[0], outcome, replace(facts, extra=()), how, at, terms)
+    book, drafts = settle(book, of[0], slip.outcome, replace(facts, extra=()), _how(slip), at, terms)
     return book, drafts, of[0].id
+
+
+def _how(slip: Slip) -> str:
+    return "reprint" if slip.reprint else "receipt"
 
 
 def _is_of(payment: Payment, facts: Facts, at: At) -> bool:

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.doubts import doubt, settle, uncounted, with_payment
+from agent.doubts import doubt
 from agent.events import Draft, EventType, Reason
 from agent.evidence import numbered
 from agent.ids import transaction_id
 from agent.payments import At, Book, Payment, State, Step, Terms, draft
+from agent.settling import settle, uncounted, with_payment
 from drivers.observations import Answer, Facts, Kind, Outcome, Request, Reversal
 
 _REASONS = {

@@ -416,3 +416,36 @@ def test_an_unclear_answer_behind_the_host_means_that_the_host_was_late() -> Non
     play = Play()
     play.see(request(), terminal_ack(), progress(Phase.WAITING_FOR_HOST), answer(Outcome.UNKNOWN))
     assert told(play, PENDING).reason is Reason.HOST_TIMEOUT
+
+
+# --- the same amount, tried once more ---------------------------------------------------------------------------------
+
+
+def test_what_the_next_payment_of_the_amount_shows_is_no_proof_of_the_one_in_doubt() -> None:
+    play = doubtful()
+    first = play.book.unknown[0].id
+    play.see(request(1234), terminal_ack(), numbered("000008", 1234), cashier_ack(), shows("000008", 1234))
+    assert CONFIRMED not in play.types
+    assert [payment.id for payment in play.book.unknown] == [first]
+
+
+def test_another_number_than_the_next_payments_is_still_proof() -> None:
+    play = doubtful()
+    first = play.book.unknown[0].id
+    play.see(request(1234), terminal_ack(), numbered("000009", 1234), cashier_ack(), shows("000008", 1234))
+    assert told(play, CONFIRMED).transaction == first
+
+
+def test_an_approval_is_not_the_next_payments_that_was_declined() -> None:
+    play = doubtful()
+    first = play.book.unknown[0].id
+    play.see(request(1234), terminal_ack(), answer(Outcome.DECLINED), cashier_ack(), shows("000008", 1234))
+    assert told(play, CONFIRMED).transaction == first
+
+
+def test_once_such_a_payment_is_out_of_sight_the_amount_proves_nothing_any_more() -> None:
+    play = doubtful()
+    play.see(request(1234), terminal_ack(), numbered("000008", 1234), cashier_ack())
+    play.see(request(700), terminal_ack(), numbered("000009", 700), cashier_ack(), shows("000008", 1234))
+    assert CONFIRMED not in play.types
+    assert len(play.book.unknown) == 1

@@ -295,3 +295,20 @@ def test_anothers_receipt_settles_nothing(lines: tuple[str, ...]) -> None:
     play.see(receipt(*lines))
     assert play.types == [CAPTURED]
     assert len(play.book.unknown) == 1
+
+
+@pytest.mark.parametrize("before_the_answer", [True, False])
+def test_the_receipt_of_the_next_payment_of_the_amount_settles_nothing(before_the_answer: bool) -> None:
+    play = in_doubt()
+    first = play.book.unknown[0].id
+    paid, slip_of_it = (answer(), cashier_ack()), receipt(*SLIP, at_its_time(play))
+    play.see(request(1234), *((slip_of_it, *paid) if before_the_answer else (*paid, slip_of_it)))
+    assert CONFIRMED not in play.types
+    assert [payment.id for payment in play.book.unknown] == [first]
+
+
+def test_the_slip_of_a_void_settles_no_payment() -> None:
+    play = in_doubt()
+    void = [line.replace("消费", "消费撤销").replace("RMB 12.34", "RMB -12.34") for line in SLIP]
+    play.see(receipt(*void, at_its_time(play)))
+    assert play.types == [CAPTURED]
