@@ -11,7 +11,8 @@ _CODECS = {Encoding.ASCII: "latin-1", Encoding.GBK: "gb18030", Encoding.UTF8: "u
 _MINOR = re.compile(r"[+-]?0*(\d{1,15})")
 _MAJOR = re.compile(r"[^\d.-]{0,8}-?0*(\d{1,13})(?:\.(\d{1,2}))?")
 _LONG_RUN = re.compile(r"\d{13,}")
-_BLANK = " \0"
+_BLANK = " \0\t\r\n"  # fillers, and the end of a line that a file has behind the last value
+_CUT = "\ufffd"  # what is left of a character that a field's end has cut in two
 #: numbers of the hospital, the acquirer and the wallets: many have more digits than a card number
 _NUMBERS = frozenset({Fact.ORDER, Fact.CHANNEL_ORDER, Fact.REFERENCE})
 _LONGEST_CARD = 19
@@ -23,7 +24,7 @@ def text_of(field: Field, raw: bytes) -> str:
         return str(int.from_bytes(raw, "big")) if raw else ""
     if field.encoding in (Encoding.BCD, Encoding.HEX, Encoding.CUP8583):
         return raw.hex().upper()
-    text = raw.decode(_CODECS[field.encoding], "replace").strip(_BLANK)
+    text = raw.decode(_CODECS[field.encoding], "replace").strip(_BLANK).rstrip(_CUT)
     return text.removeprefix(field.prefix).strip(_BLANK) if field.prefix else text
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 
@@ -97,11 +98,12 @@ def _fixed(layout: Layout, data: bytes) -> Iterator[_Found]:
 
 def _delimited(layout: Layout, data: bytes) -> Iterator[_Found]:
     place = 0
+    marks = _separated(layout, data)
     for spec in layout.fields:
         for _ in range(spec.skip or 1):
             if place > len(data):
                 return
-            end = data.find(layout.separator, place)
+            end = marks.find(layout.separator, place)
             end = len(data) if end < 0 or spec.rest else end
             raw = data[place:end]
             if spec.name:
@@ -110,6 +112,25 @@ def _delimited(layout: Layout, data: bytes) -> Iterator[_Found]:
                 yield from _unknown(place, raw)
             place = end + len(layout.separator)
     yield from _unknown(place, data[place:])
+
+
+_TWO_BYTES = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
+
+
+def _separated(layout: Layout, data: bytes) -> bytes:
+    """The data as separators are looked for in it.
+
+    The second byte of a Chinese character may look like a separator (a bar is 7C, and so is the end of some rare names'
+    characters); and a text that was cut in the middle of a character makes the separator behind it look like a second
+    byte. Which of both it is, the number of fields tells; where it does not, each separator counts.
+    """
+    if layout.separator[:1] < b"\x40" or all(spec.encoding is not Encoding.GBK for spec in layout.fields):
+        return data
+    wanted = sum(spec.skip or 1 for spec in layout.fields) - (not layout.terminated)
+    if data.count(layout.separator) == wanted:
+        return data
+    outside = _TWO_BYTES.sub(b"\0\0", data)
+    return outside if outside.count(layout.separator) == wanted else data
 
 
 def _tlv(layout: Layout, data: bytes) -> Iterator[_Found]:
