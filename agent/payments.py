@@ -59,6 +59,7 @@ class Terms:
     listens_only: bool = False  # nothing but what is printed is heard: a slip makes a transaction
     acknowledged: bool = True  # False: nobody says on this line that an answer was taken
     reverses: bool = False  # the terminal undoes an unanswered payment itself, before its next online one
+    reprints_any: bool = False  # a reprint for the cashier application may be of any transaction, not only the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +193,11 @@ class Payment:
 
     @property
     def charged(self) -> Certainty:
-        """Whether somebody's money moved."""
-        if self.outcome is Outcome.UNKNOWN:
-            return Certainty.UNKNOWN if self.kind.moves_money else Certainty.NO
-        approved = self.outcome is Outcome.APPROVED and self.kind.moves_money
-        return Certainty.YES if approved else Certainty.NO
+        """Whether somebody's money moved. Of a kind that nobody knows, an approval does not tell."""
+        if self.kind in (Kind.BALANCE, Kind.SETTLEMENT) or self.outcome not in (Outcome.APPROVED, Outcome.UNKNOWN):
+            return Certainty.NO
+        proven = self.outcome is Outcome.APPROVED and self.kind.moves_money
+        return Certainty.YES if proven else Certainty.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,20 +33,26 @@ def shown(
     terms: Terms,
     receipts: tuple[Receipt, ...] = (),
 ) -> Step:
-    """The terminal showed its last transaction, to us or to the cashier application: what does that settle?"""
+    """The terminal showed a transaction, to us or to the cashier application: what does that settle?
+
+    What we ask for is its last one. The cashier application may have had any one printed again (`reprints_any`): that
+    proves nothing of what came behind it, nor that it is the last one.
+    """
+    last = how != "reprint" or not terms.reprints_any
     verdicts = {p.id: proof_of(book, p, facts, outcome, at, terms) for p in book.provable}
     drafts: tuple[Draft, ...] = ()
     if list(verdicts.values()).count(Verdict.THIS) > 1:  # one of several alike: nobody can say which
         verdicts = dict.fromkeys(verdicts, Verdict.UNCLEAR)
     for payment in book.provable:
         verdict = verdicts[payment.id]
-        if verdict is Verdict.ABSENT:
+        if verdict is Verdict.ABSENT and last:
             book, settled = settle(book, payment, Outcome.NOT_EXECUTED, Facts(), how, at, terms)
             drafts += settled
         elif verdict is Verdict.THIS and outcome not in (None, Outcome.UNKNOWN):
             book, settled = settle(book, payment, outcome, facts, how, at, terms)
             drafts += settled + _receipts(payment, receipts, at, terms)
-    return replace(book, last=mark_of(facts, at.wall_ns) or book.last), drafts
+    mark = mark_of(facts, at.wall_ns) if last else None
+    return replace(book, last=mark or book.last), drafts
 
 
 def proof_of(book: Book, payment: Payment, facts: Facts, outcome: Outcome | None, at: At, terms: Terms) -> Verdict:

@@ -101,6 +101,7 @@ def _watcher(terminal: config.Terminal, protocol: str, book: Book) -> Watcher:
         listens_only=driver.listens_only,
         acknowledged=driver.acknowledged,
         reverses=driver.reverses,
+        reprints_any=driver.reprints_any,
     )
     read = driver.asking.finding if driver.asking else None
     return Watcher(terms, lambda: driver.decoder(framing), driver.byte_gap_s, book, read, driver.silence_ends)

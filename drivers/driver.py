@@ -192,6 +192,7 @@ class Driver:
     probe: Probe | None = None  # without it, `tillwatch devices --probe` does not ask for this protocol
     acknowledged: bool = True  # False: nobody says on this line that an answer was taken
     reverses: bool = False  # the terminal itself undoes a payment it got no answer to, before its next online one
+    reprints_any: bool = False  # the cashier application can have any transaction repeated, not only the last
     codes: str | None = None  # the shipped table of response codes (config/codes); None: the one of the driver's name
     own_codes: Mapping[str, CodeMeaning] = field(default_factory=dict)  # a profile's own codes, over the table's
     listens_only: bool = False  # no exchange is understood: a printed receipt alone makes a transaction

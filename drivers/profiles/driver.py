@@ -49,6 +49,7 @@ def driver_of(profile: Profile) -> Driver:
         codes=profile.codes_from,
         own_codes=profile.codes,
         silence_ends=call,
+        reprints_any=True,  # most take a voucher's number, or ask for one at the terminal
     )
 
 

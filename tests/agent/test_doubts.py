@@ -449,3 +449,13 @@ def test_once_such_a_payment_is_out_of_sight_the_amount_proves_nothing_any_more(
     play.see(request(700), terminal_ack(), numbered("000009", 700), cashier_ack(), shows("000008", 1234))
     assert CONFIRMED not in play.types
     assert len(play.book.unknown) == 1
+
+
+def test_where_any_receipt_can_be_repeated_an_earlier_one_proves_nothing_and_is_not_the_last() -> None:
+    play = doubtful(replace(TERMS, reprints_any=True))
+    play.see(request(None, kind=None), numbered("000007", 500))
+    assert CONFIRMED not in play.types
+    play.see(request(None, kind=None), numbered("000003", 900))
+    assert play.book.last is not None and play.book.last.trace == "000007"
+    play.see(request(None, kind=None), numbered("000008", 1234))
+    assert told(play, CONFIRMED).how == "reprint"
