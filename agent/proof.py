@@ -21,11 +21,10 @@ from agent.events import Call, Certainty, EventType, TransactionData
 from agent.history import Told
 from agent.money import show_amount
 from agent.texts import Texts
-from drivers.observations import Kind, Outcome
+from drivers.observations import GIVEN_BACK, Outcome
 
 _TEMPLATE = Path(__file__).with_name("proof.html")
 _NUMBERS = ("started_at", "kind", "card", "trace", "batch", "reference", "approval_code", "order", "terminal_id")
-_GIVEN_BACK = frozenset({Kind.REFUND, Kind.VOID})
 
 
 class Standing(StrEnum):
@@ -56,17 +55,19 @@ def standing(data: TransactionData) -> Standing:
     """How the payment stands."""
     if data.outcome is Outcome.UNKNOWN:
         return _unknown(data)
-    if data.kind in _GIVEN_BACK:
+    if data.kind in GIVEN_BACK:
         return Standing.REFUNDED if data.outcome is Outcome.APPROVED else Standing.NOT_REFUNDED
     if data.charged is Certainty.YES:
         return Standing.PAID_UNBOOKED if data.delivered is Certainty.NO else Standing.PAID
+    if data.charged is Certainty.UNKNOWN:  # approved, and nobody saw what was asked for
+        return Standing.UNKNOWN_PEOPLE
     return Standing.REVERSED if data.outcome is Outcome.REVERSED else Standing.NOT_PAID
 
 
 def _unknown(data: TransactionData) -> Standing:
     if data.reason is None and not data.final:
         return Standing.OPEN
-    if data.kind in _GIVEN_BACK:
+    if data.kind in GIVEN_BACK:
         return Standing.REFUND_UNKNOWN
     return Standing.UNKNOWN_PEOPLE if data.call is Call.FINAL else Standing.UNKNOWN_ASKING
 

@@ -50,6 +50,10 @@ class Kind(StrEnum):
         return self not in (Kind.BALANCE, Kind.SETTLEMENT, Kind.OTHER)
 
 
+#: they give money back
+GIVEN_BACK = frozenset({Kind.REFUND, Kind.VOID})
+
+
 class Outcome(StrEnum):
     """How a transaction ended. UNKNOWN is a value of its own, never the absence of one."""
 
@@ -232,7 +236,7 @@ class Total:
     @property
     def net(self) -> int:
         """What the row adds to the merchant's account: refunds and voids take away."""
-        return -(self.amount or 0) if self.kind in (Kind.REFUND, Kind.VOID) else self.amount or 0
+        return -abs(self.amount or 0) if self.kind in GIVEN_BACK else self.amount or 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
 from agent.advice import advice, advise, for_technician
 from agent.events import Call, Certainty, Reason
 from agent.texts import LANGUAGES, Texts
-from drivers.observations import Outcome
+from drivers.observations import Kind, Outcome
 from tests.agent.test_telling import DOUBT
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("outcome", list(Outcome))
-@pytest.mark.parametrize("delivered", list(Certainty))
-def test_every_state_has_advice(outcome: Outcome, delivered: Certainty, language: str) -> None:
-    charged = Certainty.YES if outcome is Outcome.APPROVED else Certainty.NO
-    data = replace(DOUBT, outcome=outcome, charged=charged, delivered=delivered, reason=Reason.LINK_LOST)
-    assert not advice(data, "concert", Texts(language)).startswith("history.")
+@pytest.mark.parametrize("kind", list(Kind))
+def test_every_state_has_advice(outcome: Outcome, kind: Kind, language: str) -> None:
+    for delivered, charged in product(Certainty, Certainty):
+        data = replace(DOUBT, kind=kind, outcome=outcome, charged=charged, delivered=delivered, reason=Reason.LINK_LOST)
+        assert not advice(data, "concert", Texts(language)).startswith("history.")
+
+
+def test_what_was_given_back_or_only_asked_is_not_called_paid() -> None:
+    done = replace(DOUBT, outcome=Outcome.APPROVED, charged=Certainty.YES, delivered=Certainty.YES, final=True)
+    assert advise(replace(done, kind=Kind.REFUND), "zvt").en.startswith("Given back.")
+    assert "the earlier payment stands" in advise(replace(done, kind=Kind.VOID, outcome=Outcome.DECLINED), "zvt").en
+    assert "No money moved" in advise(replace(done, kind=Kind.BALANCE, charged=Certainty.NO), "zvt").en
+    assert advise(replace(done, kind=Kind.PREAUTHORISATION), "zvt").en.startswith("Reserved")
+    assert "was not seen" in advise(replace(done, kind=Kind.OTHER, charged=Certainty.UNKNOWN), "zvt").en
+    assert "given back" in advise(replace(DOUBT, kind=Kind.REFUND, reason=Reason.LINK_LOST), "zvt").en
 
 
 def test_a_charge_that_the_cashier_did_not_hear_of_must_not_be_charged_again() -> None:

@@ -270,7 +270,7 @@ def test_an_answer_without_a_request_that_we_saw_is_recorded() -> None:
     play = Play()
     play.see(answer(), cashier_ack())
     assert play.types == [STARTED, COMPLETED]
-    assert last(play).kind is Kind.OTHER
+    assert (last(play).kind, last(play).charged) == (Kind.OTHER, Certainty.UNKNOWN)
 
 
 def test_an_inquiry_opens_no_transaction_and_its_answer_is_none() -> None:
