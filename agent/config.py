@@ -41,6 +41,7 @@ class Agent:
     state_dir: Path
     run_dir: Path
     language: str
+    port_group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

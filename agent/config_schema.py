@@ -145,6 +145,13 @@ AGENT = Section(
             derive=lambda _: language_of_environment(),
             derived="the language of the environment (LC_ALL, LC_MESSAGES, LANG)",
         ),
+        Key(
+            name="port_group",
+            kind=WORD,
+            meaning="Group whose members may open the virtual ports: that of the user who runs the cashier "
+            "application. The service's user must be in it, too (docs/install.md).",
+            derived="the group of the system's terminals (tty)",
+        ),
     ),
     "The agent itself. The whole table may be left out.",
 )

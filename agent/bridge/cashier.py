@@ -50,11 +50,14 @@ class PtyCashier:
         "fd",
     )
 
-    def __init__(self, loop: Loop, line: Line, link: str, berth: Berth) -> None:
+    def __init__(self, loop: Loop, line: Line, link: str, berth: Berth, group: str | None) -> None:
+        """`group`: may open the port, too."""
         self._loop = loop
         self._line = line
         self._berth = berth
-        self._port = PtyPort(link, berth.take())
+        self._port = PtyPort(link, berth.take(), group)
+        if self._port.group_refused is not None:
+            line.port_group_refused(self._port.group_refused)
         self.fd = self._port.fileno()
         berth.put(self.fd)
         berth.leaving = self._leaving

@@ -232,6 +232,10 @@ class Line:
         self._tell(wire.PORT, {"port": "settings_refused", "detail": REFUSED_SETTINGS})
         self._log.say("warning", "port.settings_refused", line=self.name, detail=REFUSED_SETTINGS)
 
+    def port_group_refused(self, detail: str) -> None:
+        """The port is there, but the group of the configuration may not open it."""
+        self._log.say("error", "port.group_refused", line=self.name, detail=detail)
+
     def second_cashier(self, peer: str) -> None:
         """Another application wanted the port while one has it."""
         self._log.say("warning", "port.second_application_refused", line=self.name, peer=peer)
@@ -293,7 +297,7 @@ class Line:
         scheme, _, rest = address.partition(":")
         port, peer = (berths.berth(f"{self.name}.{end}", address, *self._speed()) for end in ("port", "peer"))
         if scheme == "pty":
-            return PtyCashier(self._loop, self, rest, port)
+            return PtyCashier(self._loop, self, rest, port, self._settings.get("port_group"))
         if scheme == "tcp":
             return TcpCashier(self._loop, self, rest, port, peer)
         if scheme in ("serial", "file"):

@@ -86,8 +86,8 @@ def _write(descriptor: int, data: bytes) -> None:
 class _Pty:
     """A virtual port. What nobody is there to read is dropped, as on a real one."""
 
-    def __init__(self, link: str) -> None:
-        self._port = PtyPort(link)
+    def __init__(self, link: str, group: str | None) -> None:
+        self._port = PtyPort(link, group=group)
         self._open = False
 
     @property
@@ -177,7 +177,7 @@ class _Serial:
 def _port(line: dict[str, Any]) -> Any:
     scheme, _, rest = line["cashier"].partition(":")
     if scheme == "pty":
-        return _Pty(rest)
+        return _Pty(rest, line.get("port_group"))
     return _Tcp(rest) if scheme == "tcp" else _Serial(line)
 
 

@@ -15,6 +15,8 @@ from drivers.detection import line_of
 def bridge_settings(config: Config, child: bool) -> dict[str, Any]:
     """Everything a bridge must know. `child`: it belongs to an agent, which may end it."""
     lines = [_line(terminal) for terminal in config.terminals]
+    if config.agent.port_group is not None:  # else the settings, and their digest, stay those of older versions
+        lines = [line | {"port_group": config.agent.port_group} for line in lines]
     return {
         "run_dir": str(config.agent.run_dir),
         "ring_bytes": DEFAULT_BYTES,

@@ -28,6 +28,6 @@ def all_checks(config: Config, who: Who) -> Iterator[Check]:
     yield from places.checks(config, who)
     bridge = host.bridge_pid(config.agent.run_dir)
     for terminal in config.terminals:
-        yield from lines.checks(terminal, config.agent.run_dir, who, bridge)
+        yield from lines.checks(terminal, config.agent.run_dir, who, bridge, config.agent.port_group)
     yield from broker.checks(config)
     yield from host.checks(config, bridge)

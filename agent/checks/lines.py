@@ -7,6 +7,7 @@ TCP connection at a time.
 from __future__ import annotations
 
 import errno
+import grp
 import os
 import socket
 import stat
@@ -28,12 +29,16 @@ from drivers.links.serial import open_serial
 _CONNECT_S = 3.0
 
 
-def checks(terminal: Terminal, run_dir: Path, who: Who, bridge: int | None) -> Iterator[Check]:
+def checks(
+    terminal: Terminal, run_dir: Path, who: Who, bridge: int | None, port_group: str | None = None
+) -> Iterator[Check]:
     """All checks of one terminal. `bridge`: the process of our running bridge."""
     yield _port("device", terminal, terminal.device, who, bridge)
     match terminal.cashier.scheme:
         case "pty":
             yield virtual_port(terminal, run_dir, who)
+            if port_group is not None:
+                yield group(terminal, port_group, who)
             yield from parity(terminal)
         case "tcp":
             yield listening(terminal, bridge)
@@ -136,6 +141,17 @@ def virtual_port(terminal: Terminal, run_dir: Path, who: Who) -> Check:
     if not who.may(folder, write=True, enter=True):
         return Check.fail("cashier", "check.link_closed", own, path=link, folder=folder, user=who.name)
     return Check.ok("cashier", "check.link_ok", own, path=link)
+
+
+def group(terminal: Terminal, port_group: str, who: Who) -> Check:
+    """The group that may open the virtual port exists, and the service's user may give it the port."""
+    try:
+        gid = grp.getgrnam(port_group).gr_gid
+    except KeyError:
+        return Check.fail("cashier", "check.group_missing", terminal.name, group=port_group, user=who.name)
+    if who.uid != 0 and gid not in who.groups:
+        return Check.fail("cashier", "check.group_not_member", terminal.name, group=port_group, user=who.name)
+    return Check.ok("cashier", "check.group_ok", terminal.name, group=port_group)
 
 
 def parity(terminal: Terminal) -> Iterator[Check]:

@@ -31,13 +31,22 @@ _SPEEDS = {getattr(termios, n): int(n[1:]) for n in dir(termios) if n[0] == "B" 
 class PtyPort:
     """The master's side. Reads begin with one byte of packet mode: 0 before data, else flags of what happened."""
 
-    __slots__ = ("_link", "_master", "_poll", "_slave_name", "_turn")
+    __slots__ = ("_group", "_link", "_master", "_poll", "_slave_name", "_turn", "group_refused")
 
-    def __init__(self, link: str, kept: int | None = None) -> None:
-        """`kept`: the master of a port that another process has made and handed on."""
+    def __init__(self, link: str, kept: int | None = None, group: str | None = None) -> None:
+        """`kept`: the master of a port that another process has made and handed on. `group`: may open it, too.
+
+        A group that can't be given leaves `group_refused` with the reason: whoever could open the port still can.
+        """
         self._link = link
         self._turn = 0
-        self._master, self._slave_name = self._create() if kept is None else (kept, _slave_of(kept))
+        self._group = group
+        self.group_refused: str | None = None
+        if kept is None:
+            self._master, self._slave_name = self._create()
+        else:
+            self._master, self._slave_name = kept, _slave_of(kept)
+            self._let_group_in(self._slave_name)
         self._poll = select.poll()
         self._poll.register(self._master, 0)
         try:
@@ -100,10 +109,26 @@ class PtyPort:
         os.set_blocking(master, False)
         name = os.ttyname(slave)
         os.chmod(name, 0o660)
+        self._let_group_in(name)
         fcntl.ioctl(master, termios.TIOCPKT, struct.pack("i", 1))
         _make_fresh(slave, _NO_SPEEDS[self._turn])
         os.close(slave)  # held open, it would hide when the application closes its end
         return master, name
+
+    def _let_group_in(self, slave_name: str) -> None:
+        if self._group is None:
+            return
+        import grp  # only where a group is asked for: the bridge stays small
+
+        try:
+            os.chown(slave_name, -1, grp.getgrnam(self._group).gr_gid)
+        except KeyError:
+            self.group_refused = f"there is no group {self._group}; groupadd {self._group}"
+        except OSError as error:
+            self.group_refused = (
+                f"the port can't be given to the group {self._group} ({error.strerror}); "
+                "usermod -aG it to this service's user and start the service again"
+            )
 
     def _replace(self) -> None:
         """Another pty behind the same link and the same descriptor."""

@@ -30,8 +30,12 @@ def setting(unit: Path, section: str, key: str) -> list[str]:
     return re.findall(rf"(?m)^{key}=(.*)$", text)
 
 
-def test_there_are_three() -> None:
-    assert [unit.stem for unit in UNITS] == ["tillwatch-agent", "tillwatch-bridge", "tillwatch-passthrough"]
+def unit_of(name: str) -> Path:
+    return next(unit for unit in UNITS if unit.stem == f"tillwatch-{name}")
+
+
+def test_there_are_four() -> None:
+    assert [unit.stem.removeprefix("tillwatch-") for unit in UNITS] == ["agent", "bridge", "collector", "passthrough"]
 
 
 @each_unit
@@ -63,7 +67,7 @@ def test_nothing_is_written_that_configparser_would_not_read(unit: Path) -> None
 
 
 def test_the_bridge_keeps_its_descriptors_and_barks() -> None:
-    bridge = UNITS[1]
+    bridge = unit_of("bridge")
     assert setting(bridge, "Service", "FileDescriptorStoreMax") == ["64"]
     assert "TILLWATCH_FD_STORE=1" in setting(bridge, "Service", "Environment")
     assert setting(bridge, "Service", "ExecReload") == ["/bin/kill -HUP $MAINPID"]
@@ -72,8 +76,14 @@ def test_the_bridge_keeps_its_descriptors_and_barks() -> None:
 
 
 def test_a_storm_of_restarts_ends_in_the_passthrough() -> None:
-    bridge, passthrough = UNITS[1], UNITS[2]
+    bridge, passthrough = unit_of("bridge"), unit_of("passthrough")
     assert setting(bridge, "Unit", "OnFailure") == [passthrough.name]
     assert setting(bridge, "Unit", "StartLimitBurst") == ["10"]
     assert setting(passthrough, "Unit", "Conflicts") == [bridge.name]
     assert setting(passthrough, "Service", "ExecStart") == ["/opt/tillwatch/bin/tillwatch bridge --plain"]
+
+
+def test_a_virtual_port_may_be_given_to_a_group() -> None:
+    """chown is among what systemd calls privileged; without it [agent] port_group would have no effect."""
+    for name in ("bridge", "passthrough"):
+        assert setting(unit_of(name), "Service", "SystemCallFilter")[-1] == "chown fchownat"

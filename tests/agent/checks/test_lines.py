@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import socket
 import subprocess
@@ -163,3 +164,12 @@ def test_a_watched_folder(tmp_path: Path) -> None:
     assert all(check.state is State.OK for check in lines.checks(terminal, tmp_path, ME, None))
     if os.geteuid() == 0:
         assert "may not read the folder" in said(next(lines.checks(terminal, tmp_path, NOBODY, None)))
+
+
+def test_the_group_of_the_virtual_ports(tmp_path: Path) -> None:
+    terminal = terminal_of(tmp_path)
+    mine = next(group for group in grp.getgrall() if group.gr_gid in ME.groups)
+    assert lines.group(terminal, mine.gr_name, ME).state is State.OK
+    assert lines.group(terminal, mine.gr_name, NOBODY).state is State.FAIL
+    assert "usermod -aG" in said(lines.group(terminal, mine.gr_name, NOBODY))
+    assert "there is no group no-such-group" in said(lines.group(terminal, "no-such-group", ME))
