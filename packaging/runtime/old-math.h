@@ -1,0 +1,12 @@
+/* The C library gave exp, log and pow new versions in 2.29; the old ones are still in every later one.
+   With these Python asks only for what older desktops have. */
+#if defined(__x86_64__)
+#define OLD "GLIBC_2.2.5"
+#elif defined(__aarch64__)
+#define OLD "GLIBC_2.17"
+#endif
+#ifdef OLD
+__asm__(".symver exp,exp@" OLD);
+__asm__(".symver log,log@" OLD);
+__asm__(".symver pow,pow@" OLD);
+#endif
