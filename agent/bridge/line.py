@@ -282,7 +282,17 @@ class Line:
             "bytes_to_terminal": self._to_terminal,
             "bytes_to_cashier": self._to_cashier,
             "dropped": self._dropped,
+            **self._wires(),
         }
+
+    def _wires(self) -> dict[str, Any]:
+        """Modem lines and error counters of a serial device, where it has them (drivers/links/uart.py)."""
+        if self.device.link is None or not self.device.address.startswith("serial:"):
+            return {"modem": None, "counters": None}
+        from drivers.links.uart import counters, modem_lines  # only where somebody asks
+
+        descriptor = self.device.link.fileno()
+        return {"modem": modem_lines(descriptor), "counters": counters(descriptor)}
 
     def close(self) -> None:
         """Give both sides back."""

@@ -144,6 +144,11 @@ def kept_serial(descriptor: int) -> KeptSerialLink:
         raise OSError(*error.args) from error
 
 
+def is_pty(path: str | os.PathLike[str]) -> bool:
+    """Whether it is a pseudo-terminal, which whoever made it has open as well. Raises OSError."""
+    return os.major(os.stat(path).st_rdev) in _PTY_MAJORS
+
+
 def _check(path: str) -> bool:
     """Whether it is a pty; raises LinkError where opening would disturb somebody."""
     try:

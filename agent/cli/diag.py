@@ -1,0 +1,119 @@
+"""`tillwatch diag`: walks from the plug to the host, one line a step, and ends with where the fault is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from agent.cli import add_config, add_json, diag_bundle
+from agent.cli.protocols import nearest
+from agent.config import Config, Terminal, load
+from agent.diag.kept import begin
+from agent.diag.scene import Scene
+from agent.diag.step import Level, Step
+from agent.diag.walk import STEPS, Result, walk
+from agent.errors import UsageError
+from agent.phrase import Phrase
+from agent.texts import Texts, language_of_environment
+
+_COLOURS = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "31", Level.SKIP: "90"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    say = Texts(language_of_environment()).say
+    parser.add_argument("--terminal", metavar="NAME", help=say("diag.help_terminal"))
+    parser.add_argument("--only", action="append", default=[], metavar="STEP", help=say("diag.help_only"))
+    parser.add_argument("--resume", action="store_true", help=say("diag.help_resume"))
+    parser.add_argument("--loopback", action="store_true", help=say("diag.help_loopback"))
+    diag_bundle.configure(parser)
+    add_config(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Walk; 0 nothing is wrong, 1 something was found."""
+    if args.bundle:
+        return diag_bundle.run(args)
+    config = load(args.config)
+    texts = Texts(config.agent.language)
+    terminals = _terminals(config, args.terminal)
+    only = _only(args.only)
+    results = []
+    for terminal in terminals:
+        show = _nothing if args.json else _shower(texts, sys.stdout.isatty())
+        tell = _nothing if args.json else _teller(texts)
+        if not args.json:
+            print(texts.say("diag.begin", name=terminal.name, device=terminal.device, protocol=terminal.protocol))
+        scene = Scene(config, terminal, loopback=args.loopback, tell=tell)
+        kept = begin(config.agent.state_dir, terminal.name, os.environ, args.resume)
+        result = walk(scene, kept, only, show)
+        results.append(result)
+        if not args.json:
+            print("\n".join(_verdict(result, texts)), flush=True)
+    if args.json:
+        print(json.dumps([result.as_data(texts) for result in results], ensure_ascii=False, indent=2))
+    return 1 if any(result.verdict.found for result in results) else 0
+
+
+def _terminals(config: Config, name: str | None) -> Sequence[Terminal]:
+    if name is None:
+        return config.terminals
+    known = {terminal.name: terminal for terminal in config.terminals}
+    if name not in known:
+        raise UsageError("diag.no_terminal", name=name, nearest=nearest(name, known), known=", ".join(known))
+    return [known[name]]
+
+
+def _only(asked: Sequence[str]) -> Sequence[str]:
+    for name in asked:
+        if name not in STEPS:
+            raise UsageError("diag.no_step", name=name, nearest=nearest(name, STEPS), known=", ".join(STEPS))
+    return asked
+
+
+def _nothing(_: object) -> None:
+    """For programs: everything comes at the end."""
+
+
+def _shower(texts: Texts, colours: bool) -> Callable[[Step], None]:
+    def show(step: Step) -> None:
+        print(as_line(step, texts, colours), flush=True)
+
+    return show
+
+
+def _teller(texts: Texts) -> Callable[[Phrase], None]:
+    def tell(what: Phrase) -> None:
+        print(f"      {what.say(texts)}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def as_line(step: Step, texts: Texts, colours: bool = False) -> str:
+    """One step for people: level, title, evidence, what to do."""
+    level = f"{step.level:<4}"
+    if colours:
+        level = f"\x1b[{_COLOURS[step.level]}m{level}\x1b[0m"
+    mend = step.mend(texts)
+    text = f"{step.title(texts)}: {step.what.say(texts)}"
+    return f"{level}  {text}" + (f" → {mend}" if mend else "")
+
+
+def _verdict(result: Result, texts: Texts) -> list[str]:
+    found = result.verdict
+    lines = ["", texts.say("diag.verdict", verdict=texts.say(f"diag.verdict_{found.culprit}"))]
+    for step in found.reasons:
+        lines.append(f"  - {step.title(texts)}: {step.what.say(texts)}")
+        if mend := step.mend(texts):
+            lines.append(f"    → {mend}")
+    for culprit, step in found.also:
+        also = texts.say("diag.also", verdict=texts.say(f"diag.verdict_{culprit}"))
+        lines.append(f"  {also}: {step.title(texts)}: {step.what.say(texts)}")
+    warnings = [step.title(texts) for step in result.steps if step.level is Level.WARN]
+    if warnings:
+        lines.append("  " + texts.say("diag.warnings", steps=", ".join(dict.fromkeys(warnings))))
+    return lines

@@ -1,0 +1,238 @@
+"""What one run of a diagnosis may look at. Each thing is found out once, and when it is first wanted.
+
+So a step may come alone (`--only`) or behind a run that was broken off, and still has what it needs.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any
+
+from agent.checks import Who
+from agent.checks.host import bridge_pid
+from agent.config import Config, Terminal
+from agent.control import ask as ask_agent
+from agent.diag import asking
+from agent.diag.asking import Asked, Reply
+from agent.diag.mouth import Gone, Interrupted, LeaseMouth, Mouth, PortMouth, ring_tap, settings_of
+from agent.diag.past import Past, past_of
+from agent.diag.traffic import WINDOW_S, Listener, Traffic
+from agent.errors import UnreachableError
+from agent.payments import At, Book
+from agent.phrase import Phrase, phrase
+from agent.tap import Record, Tap, bridge_status
+from agent.terminals import framing_of, watcher_of
+from agent.watch import Seen, Watcher
+from drivers import registry
+from drivers.detection import AUTO, is_candidate
+from drivers.driver import Driver, Framing, LineDefaults
+from drivers.links.base import BUSY, LinkError
+
+#: so long a payment that is under way is waited for
+PATIENCE_S = 10.0
+_TURN_S = 0.5
+#: a line on which nobody has spoken for so long may be leased; more than any pause inside an exchange's link layer
+_QUIET_S = 1.0
+
+
+def _say_nothing(_: Phrase) -> None:
+    """Nobody watches."""
+
+
+@dataclass
+class Scene:
+    """One terminal, and everything around it. `tell` says what is being done, for people who wait."""
+
+    config: Config
+    terminal: Terminal
+    who: Who = field(default_factory=Who.service)
+    loopback: bool = False
+    tell: Callable[[Phrase], None] = _say_nothing
+    patience_s: float = PATIENCE_S
+    wall_ns: Callable[[], int] = time.time_ns
+
+    @cached_property
+    def bridge(self) -> int | None:
+        """The process of the running bridge."""
+        return bridge_pid(self.config.agent.run_dir)
+
+    @cached_property
+    def line(self) -> dict[str, Any] | None:
+        """What the running bridge knows of this terminal's line; None without a bridge, or when it knows no such."""
+        try:
+            found: dict[str, Any] | None = bridge_status(self.config.agent.run_dir)["lines"].get(self.terminal.name)
+        except UnreachableError:
+            return None
+        return found
+
+    @cached_property
+    def agent(self) -> dict[str, Any] | None:
+        """What the running agent says of itself."""
+        try:
+            return ask_agent(self.config.agent.run_dir, "status")
+        except UnreachableError:
+            return None
+
+    @cached_property
+    def past(self) -> Past | None:
+        """What the journal remembers of this terminal; None when it can't be read."""
+        return past_of(self.config.agent.state_dir, self.terminal.name, self.wall_ns())
+
+    @cached_property
+    def driver(self) -> Driver | None:
+        """The driver of the protocol: as configured, or as heard where that is "auto"."""
+        name = self.terminal.protocol
+        if name == AUTO:
+            heard = self.past.heard if self.past else None
+            if heard is None:
+                return None
+            name = heard
+        try:
+            return registry.get(name)
+        except (KeyError, ValueError):
+            return None
+
+    @cached_property
+    def traffic(self) -> Traffic | None:
+        """What passed of late, from the bridge's memory; None without a bridge."""
+        tap = ring_tap(self.config.agent.run_dir)
+        if tap is None:
+            return None
+        listener = self._listener()
+        try:
+            for record in _records(tap):
+                listener.record(record)
+        except UnreachableError:
+            return None
+        finally:
+            tap.close()
+        return listener.traffic()
+
+    @cached_property
+    def asked(self) -> Asked:
+        """The terminal's answer to the harmless question of its protocol."""
+        driver = self.driver
+        if driver is None or driver.probe is None or self.terminal.device.scheme == "file":
+            return Asked(reply=Reply.UNASKABLE)
+        self.tell(phrase("diag.asking"))
+        return self._through_bridge(driver) if self.bridge is not None else self._directly(driver)
+
+    @property
+    def configured_line(self) -> LineDefaults:
+        """The serial settings of the configuration."""
+        own = settings_of(self.terminal)
+        return LineDefaults(own["baudrate"], own["bytesize"], own["parity"], own["stopbits"])
+
+    # --- asking ---
+
+    def _through_bridge(self, driver: Driver) -> Asked:
+        end = time.monotonic() + self.patience_s
+        while True:
+            asked = self._leased(driver)
+            if asked.reply is not Reply.INTERRUPTED or time.monotonic() >= end:
+                return asked
+            self.tell(phrase("diag.payment_waits"))
+            time.sleep(_TURN_S)
+
+    def _leased(self, driver: Driver) -> Asked:
+        try:
+            with self.mouth() as mouth:
+                return asking.ask(mouth, driver, framing_of(self.terminal, driver))
+        except Interrupted:
+            return Asked(reply=Reply.INTERRUPTED)
+        except (Gone, UnreachableError) as error:
+            return Asked(reply=Reply.GONE, detail=str(error))
+
+    @contextmanager
+    def mouth(self) -> Iterator[Mouth]:
+        """The line, for a moment. Raises LinkError, Gone, UnreachableError, or Interrupted while a payment is open."""
+        tap = ring_tap(self.config.agent.run_dir) if self.bridge is not None else None
+        mouth: Mouth | None = None
+        try:
+            if tap is None:
+                mouth = PortMouth(self.terminal)
+            else:
+                watcher = self._watched(tap)
+                watcher.tick(At(self.wall_ns(), time.monotonic_ns(), "diag"))
+                if watcher.book.busy:
+                    raise Interrupted
+                mouth = LeaseMouth(tap, self.terminal.name, self.driver, _QUIET_S, self.line or {})
+            yield mouth
+        finally:
+            if mouth is not None:
+                mouth.close()
+            if tap is not None:
+                tap.close()
+
+    def _watched(self, tap: Tap) -> Watcher:
+        """The terminal's book, as the ring alone tells it: whether a payment is under way."""
+        watcher = watcher_of(self.terminal, Book())
+        for record in _records(tap):
+            if record.line == self.terminal.name:
+                token = f"{tap.hello.ring}:{record.offset}"
+                place = (record.offset, record.wall_ns, record.mono_ns, record.kind, record.payload)
+                watcher.record(Seen(*place, token))
+        return watcher
+
+    def _directly(self, driver: Driver) -> Asked:
+        framing = framing_of(self.terminal, driver)
+        try:
+            mouth = PortMouth(self.terminal)
+            try:
+                asked = asking.ask(mouth, driver, framing)
+                others = asked.reply in (Reply.SILENT, Reply.OTHER) and asked.parity is None
+                if others:
+                    self.tell(phrase("diag.asking_otherwise"))
+                    found = asking.protocol_of(mouth, self._others(driver))
+                    if found:
+                        return replace(asked, protocol=found)
+            finally:
+                mouth.close()
+            if others and self.terminal.device.scheme == "serial":
+                new = partial(PortMouth, self.terminal)
+                line = asking.search(new, driver, framing, self.configured_line)
+                return replace(asked, line=line)
+        except LinkError as error:
+            holders = ", ".join(error.holders)
+            detail = f"{error.detail} ({holders})" if error.reason == BUSY and holders else error.detail
+            return Asked(reply=Reply.CLOSED, detail=detail)
+        return asked
+
+    def _others(self, driver: Driver) -> list[tuple[Driver, Framing]]:
+        return [(one, framing_of(self.terminal, one)) for one in _usable() if one.probe and one.name != driver.name]
+
+    # --- listening ---
+
+    def _listener(self) -> Listener:
+        driver = self.driver
+        candidates = {
+            one.name: partial(one.decoder, framing_of(self.terminal, one)) for one in _usable() if is_candidate(one)
+        }
+        new = partial(driver.decoder, framing_of(self.terminal, driver)) if driver else None
+        gap = driver.byte_gap_s if driver else 2.0
+        return Listener(self.terminal.name, new, gap, candidates, self.wall_ns() - int(WINDOW_S * 1e9))
+
+
+def _usable() -> Iterator[Driver]:
+    """All drivers; a profile of the site with mistakes is none, and `tillwatch check-profile` explains it."""
+    for name in registry.names():
+        with suppress(ValueError):
+            yield registry.get(name)
+
+
+def _records(tap: Tap) -> list[Record]:
+    """Everything that the ring holds at this moment."""
+    tap.request("tap", **{"from": tap.hello.oldest})
+    found: list[Record] = []
+    at = tap.hello.oldest
+    while at < tap.hello.next and select.select([tap.fileno()], [], [], 3.0)[0]:
+        for message in tap.receive():
+            if isinstance(message, Record):
+                found.append(message)
+                at = message.next_offset
+    return found
