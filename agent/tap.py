@@ -6,7 +6,7 @@ import json
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,19 @@ class Tap:
 
     def _ended(self) -> UnreachableError:
         return UnreachableError("bridge.ended", path=self._run_dir / wire.SOCKET_NAME)
+
+
+def held_records(tap: Tap) -> Iterator[Record]:
+    """Everything that the bridge holds when this is called, oldest first; ends early when it stops telling."""
+    tap.request("tap", **{"from": tap.hello.oldest})
+    at = tap.hello.oldest
+    while at < tap.hello.next and select.select([tap.fileno()], [], [], _ANSWER_S)[0]:
+        for message in tap.receive():
+            if isinstance(message, Record) and message.offset < tap.hello.next:
+                at = message.next_offset
+                yield message
+            elif isinstance(message, Gap):
+                at = message.end
 
 
 def bridge_status(run_dir: Path) -> dict[str, Any]:

@@ -1,17 +1,20 @@
-"""The `.tlog` format, version 1: what passed on a line, for people and programs.
+"""The `.tlog` format, version 2: what passed on a line, for people and programs.
 
-    # tillwatch log 1
+    # tillwatch log 2
     # Protocol: concert
     # Framing: serial
     # Device: Ingenico iCT220
     # Settings: 9600 8N1
     # Date: 2026-11-24T09:30:00+01:00
+    # Version: 0.1.0
     # Notes: approved, long answer
 
     +0.000000 > 05
     +0.004312 < 06
     +0.130000 < ~ 7
     +8.100000 ! unplugged
+
+    # end
 
 - UTF-8, one record a line; empty lines mean nothing. The first line is as above, the header follows it at once.
   `Protocol` is required; `Notes` may come several times; other names are refused.
@@ -20,6 +23,11 @@
 - `> ~ n`, `< ~ n`: n bytes that were no frame. They may have been a part of a card number, so they are not kept.
   Played back they are n zero bytes.
 - `!` something that happened to the line: see `Event`.
+- `# end` is the last line of a recording that was ended. Without it the recorder was killed or its disk was full:
+  everything up to there is good. A line that has no end of its own, and zeros behind the last one (a power cut), are
+  left out.
+
+Version 1 had no `Version` and no `# end`. It is read as ever; a version that is newer than this one is refused.
 
 Card numbers are masked when a record is written (drivers/masking.py), so a log holds none.
 """
@@ -38,7 +46,10 @@ from drivers.driver import Driver, Framing
 from drivers.masking import LeftOut, Piece
 from drivers.observations import Direction
 
-MAGIC = "# tillwatch log 1"
+VERSION = 2
+MAGIC = f"# tillwatch log {VERSION}"
+END = "# end"
+_MAGIC = re.compile(r"# tillwatch log (?P<version>[1-9]\d{0,5})", re.ASCII)
 _ARROWS = {">": Direction.CASHIER, "<": Direction.TERMINAL}
 _SIGNS = {direction: sign for sign, direction in _ARROWS.items()}
 _HEADER = re.compile(r"# (?P<name>[A-Z][a-z]+): (?P<value>.+)")
@@ -66,6 +77,7 @@ class Header:
     device: str | None = None
     settings: str | None = None
     date: str | None = None
+    version: str | None = None  # of tillwatch that recorded it
     notes: tuple[str, ...] = ()
 
 
@@ -91,10 +103,11 @@ Record = Sent | Happened
 
 @dataclass(frozen=True, slots=True)
 class Tlog:
-    """A whole log."""
+    """A log. `cut`: where a file that was not ended breaks off ("pos1.tlog:17"); None when it is whole."""
 
     header: Header
     records: tuple[Record, ...]
+    cut: str | None = None
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -103,21 +116,46 @@ class Tlog:
 def read(path: Path) -> Tlog:
     """The log in a file. Raises UsageError that names file and line, UnreachableError when it can't be opened."""
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except OSError as error:
         raise UnreachableError("tlog.unreadable", path=path, detail=error.strerror) from error
+    kept = data.rstrip(b"\0")
+    if kept != data or not kept.endswith(b"\n"):  # what is not ended may break off inside a character
+        kept = kept[: kept.rfind(b"\n") + 1] + kept[kept.rfind(b"\n") + 1 :].decode("utf-8", "ignore").encode()
+    try:
+        return parse(kept.decode("utf-8"), str(path))
     except UnicodeDecodeError as error:
         raise UsageError("tlog.no_magic", where=f"{path}:1", magic=MAGIC) from error
-    return parse(text, str(path))
 
 
 def parse(text: str, name: str) -> Tlog:
     """The log in a text; `name` is its file's name for messages. Raises UsageError."""
-    lines = [(f"{name}:{number}", line.rstrip()) for number, line in enumerate(text.split("\n"), 1)]
-    if lines[0][1] != MAGIC:
-        raise UsageError("tlog.no_magic", where=lines[0][0], magic=MAGIC)
+    *whole, rest = text.split("\n")
+    lines = [(f"{name}:{number}", line.rstrip()) for number, line in enumerate([*whole, rest], 1)]
+    version = _version(*lines[0])
+    half = bool(rest.strip()) and rest.rstrip() != END and not (version == 1 and _RECORD.fullmatch(rest.rstrip()))
+    cut = lines[-1][0] if half and len(lines) > 1 else None
+    if cut:
+        lines.pop()
     body = next((place for place, (_, line) in enumerate(lines) if not line.startswith("#")), len(lines))
-    return Tlog(_header(lines[1:body], lines[0][0]), tuple(_records(lines[body:])))
+    header = _header(lines[1:body], lines[0][0])
+    written = [(where, line) for where, line in lines[body:] if line]
+    if version > 1:
+        if written and written[-1][1] == END:
+            written.pop()
+        else:
+            cut = cut or (written[-1][0] if written else lines[-1][0])
+    return Tlog(header, tuple(_records(written)), cut)
+
+
+def _version(where: str, line: str) -> int:
+    match = _MAGIC.fullmatch(line)
+    if not match:
+        raise UsageError("tlog.no_magic", where=where, magic=MAGIC)
+    version = int(match["version"])
+    if version > VERSION:
+        raise UsageError("tlog.newer", where=where, found=version, known=VERSION)
+    return version
 
 
 def _header(lines: Iterable[tuple[str, str]], first: str) -> Header:
@@ -128,7 +166,7 @@ def _header(lines: Iterable[tuple[str, str]], first: str) -> Header:
         name = match["name"].lower() if match else ""
         if match and name == "notes":
             notes.append(match["value"])
-        elif match and name in ("protocol", "framing", "device", "settings", "date") and name not in found:
+        elif match and name in ("protocol", "framing", "device", "settings", "date", "version") and name not in found:
             found[name] = match["value"]
         else:
             raise UsageError("tlog.bad_header", where=where, found=_shown(line))
@@ -142,6 +180,7 @@ def _header(lines: Iterable[tuple[str, str]], first: str) -> Header:
         device=found.get("device"),
         settings=found.get("settings"),
         date=found.get("date"),
+        version=found.get("version"),
         notes=tuple(notes),
     )
 
@@ -149,8 +188,6 @@ def _header(lines: Iterable[tuple[str, str]], first: str) -> Header:
 def _records(lines: Iterable[tuple[str, str]]) -> Iterator[Record]:
     before = 0.0
     for where, line in lines:
-        if not line:
-            continue
         match = _RECORD.fullmatch(line)
         if not match:
             raise UsageError("tlog.bad_record", where=where, found=_shown(line))
@@ -196,6 +233,7 @@ def header_lines(header: Header) -> list[str]:
         ("Device", header.device),
         ("Settings", header.settings),
         ("Date", header.date),
+        ("Version", header.version),
         *(("Notes", note) for note in header.notes),
     )
     return [MAGIC, *(f"# {name}: {' '.join(value.split())}" for name, value in named if value), ""]
@@ -234,8 +272,13 @@ class Writer:
         self._line(at, f"! {event}")
 
     def close(self) -> None:
-        """Write what is still held. The stream stays open."""
+        """Write what is still held, and that this is the end. The stream stays open."""
         self._give_up(self._at)
+        print(f"\n{END}", file=self._stream)
+        self._stream.flush()
+
+    def flush(self) -> None:
+        """Hand over what was written: whatever becomes of this process, it is in the file."""
         self._stream.flush()
 
     def _give_up(self, at: float) -> None:

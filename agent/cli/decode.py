@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,14 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{'':>12}= {line}")
         understood = understood or not isinstance(seen.observation, Noise)
     return 0 if understood else 1
+
+
+def read_log(path: Path) -> tlog.Tlog:
+    """The log in a file; on stderr where it breaks off."""
+    log = tlog.read(path)
+    if log.cut:
+        print(Texts(language_of_environment()).say("tlog.cut", where=log.cut), file=sys.stderr)
+    return log
 
 
 def line_for_program(observation: Observation) -> str:
@@ -129,7 +138,7 @@ def _seen(args: argparse.Namespace) -> tuple[Driver, Iterator[Seen]]:
     if bool(args.hex) == bool(args.file):
         raise UsageError("decode.one_input")
     if args.file:
-        log = tlog.read(args.file)
+        log = read_log(args.file)
         driver = _driver(args, log.header.protocol)
         return driver, observe(log.records, driver, framing_named(driver, args.framing or log.header.framing))
     if not args.protocol:

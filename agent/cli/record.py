@@ -6,7 +6,6 @@ It reads along at the running bridge; neither the payment nor the agent notices.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import select
 import signal
@@ -17,32 +16,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from agent.bridge import wire
 from agent.cli import add_config
 from agent.cli.protocols import driver_named, nearest
 from agent.config import Config, Terminal, load
 from agent.errors import UnreachableError, UsageError
-from agent.tap import Gap, Message, Record, Tap
+from agent.recording import header_of, write
+from agent.tap import Gap, Record, Tap
 from agent.texts import Texts, language_of_environment
-from agent.tlog import Event, Header, Writer
+from agent.tlog import Event, Writer
 from drivers.detection import AUTO
 from drivers.driver import Framing
-from drivers.observations import Direction
 
-_SENDERS = {
-    wire.CASHIER: Direction.CASHIER,
-    wire.QUERY: Direction.CASHIER,
-    wire.TERMINAL: Direction.TERMINAL,
-    wire.REPLY: Direction.TERMINAL,
-}
-_EVENTS = {
-    (wire.LINK, "up"): Event.PLUGGED,
-    (wire.LINK, "down"): Event.UNPLUGGED,
-    (wire.PORT, "opened"): Event.PORT_OPENED,
-    (wire.PORT, "closed"): Event.PORT_CLOSED,
-}
 _LAST_LOOK_S = 0.05
-_NAMES = {wire.LINK: "link", wire.PORT: "port"}  # of the word in such a record's JSON
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
     tap = Tap.connect(config.agent.run_dir)
     try:
         with _created(args.output) as stream, _stop_requested() as stop:
-            writer = Writer(stream, _header(terminal), driver_named(terminal.protocol))
+            driver = driver_named(terminal.protocol)
+            began = datetime.now().astimezone()
+            header = header_of(terminal, driver.name, Framing(terminal.framing), began)
+            writer = Writer(stream, header, driver)
             print(texts.say("tlog.recording", name=terminal.name, path=args.output), flush=True)
             try:
                 _record(tap, terminal.name, writer, stop, args.seconds)
@@ -94,22 +82,11 @@ def _record(tap: Tap, name: str, writer: Writer, stop: int, seconds: float | Non
             return
         if tap.fileno() in ready:
             for message in tap.receive():
-                write(writer, message, name, began)
-
-
-def write(writer: Writer, message: Message, name: str, began_ns: int) -> None:
-    """Write what a message of the tap tells about the line of that name."""
-    if isinstance(message, Gap):
-        writer.happened((time.monotonic_ns() - began_ns) / 1e9, Event.MISSED)
-    if not isinstance(message, Record) or message.line != name:
-        return
-    at = max(0, message.mono_ns - began_ns) / 1e9
-    if sender := _SENDERS.get(message.kind):
-        writer.sent(at, sender, message.payload)
-    elif word := _NAMES.get(message.kind):
-        event = _EVENTS.get((message.kind, json.loads(message.payload)[word]))
-        if event is not None:
-            writer.happened(at, event)
+                if isinstance(message, Gap):
+                    writer.happened((time.monotonic_ns() - began) / 1e9, Event.MISSED)
+                elif isinstance(message, Record) and message.line == name:
+                    write(writer, message, began)
+            writer.flush()
 
 
 def _terminal(config: Config, name: str) -> Terminal:
@@ -117,17 +94,6 @@ def _terminal(config: Config, name: str) -> Terminal:
     if name not in known:
         raise UsageError("tlog.no_terminal", name=name, nearest=nearest(name, known), known=", ".join(known))
     return known[name]
-
-
-def _header(terminal: Terminal) -> Header:
-    line = f"{terminal.baudrate} {terminal.bytesize}{terminal.parity}{terminal.stopbits}"
-    return Header(
-        protocol=terminal.protocol,
-        framing=Framing(terminal.framing),
-        device=terminal.device.text,
-        settings=line if terminal.device.scheme == "serial" else None,
-        date=datetime.now().astimezone().isoformat(timespec="seconds"),
-    )
 
 
 @contextmanager

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent import tlog
 from agent.cli import add_json
-from agent.cli.decode import line_for_program, lines_for_people
+from agent.cli.decode import line_for_program, lines_for_people, read_log
 from agent.cli.protocols import driver_named, framing_named
 from agent.errors import UnreachableError, UsageError
 from agent.playback import Seen, observe
@@ -39,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Play the log; 1 when the other side says something else than recorded, 3 when the port can't be had."""
-    log = tlog.read(args.file)
+    log = read_log(args.file)
     driver = driver_named(log.header.protocol)
     framing = framing_named(driver, log.header.framing)
     if args.to == _DECODER:

@@ -58,7 +58,7 @@ def test_what_is_written_reads_back() -> None:
 
 def test_the_file_is_for_people_too() -> None:
     assert written((0.0, CASHIER, b"\x05")).splitlines() == [
-        "# tillwatch log 1",
+        "# tillwatch log 2",
         "# Protocol: concert",
         "# Framing: serial",
         "# Device: bench",
@@ -66,6 +66,8 @@ def test_the_file_is_for_people_too() -> None:
         "# Notes: two",
         "",
         "+0.000000 > 05",
+        "",
+        "# end",
     ]
 
 
@@ -102,12 +104,12 @@ def test_bytes_outside_of_frames_are_counted_only() -> None:
 
 def test_a_frame_that_stops_is_left_out_after_the_gap() -> None:
     text = written((0.0, TERMINAL, answer()[:40]), (3.0, TERMINAL, b"\x05"))
-    assert text.splitlines()[-2:] == ["+3.000000 < ~ 40", "+3.000000 < 05"]
+    assert text.splitlines()[-4:-2] == ["+3.000000 < ~ 40", "+3.000000 < 05"]
 
 
 def test_a_cut_line_ends_a_frame() -> None:
     text = written((0.0, TERMINAL, answer()[:40]), (0.1, Event.UNPLUGGED))
-    assert text.splitlines()[-2:] == ["+0.100000 < ~ 40", "+0.100000 ! unplugged"]
+    assert text.splitlines()[-4:-2] == ["+0.100000 < ~ 40", "+0.100000 ! unplugged"]
 
 
 def test_a_message_that_only_the_quiet_ends_is_written_at_its_time() -> None:
@@ -139,7 +141,8 @@ GOOD = "# tillwatch log 1\n# Protocol: concert\n\n+0.5 > 05\n"
     [
         ("", "a:1", "tlog.no_magic"),
         ("\x00\x01binary", "a:1", "tlog.no_magic"),
-        ("# tillwatch log 2\n# Protocol: concert\n", "a:1", "tlog.no_magic"),
+        ("# tillwatch log 3\n# Protocol: concert\n", "a:1", "tlog.newer"),
+        ("# tillwatch log x\n# Protocol: concert\n", "a:1", "tlog.no_magic"),
         ("# tillwatch log 1\n\n+0.5 > 05\n", "a:1", "tlog.no_protocol"),
         ("# tillwatch log 1\n# Protocol: concert\n# Colour: red\n", "a:3", "tlog.bad_header"),
         ("# tillwatch log 1\n# Protocol: concert\n# Protocol: zvt\n", "a:3", "tlog.bad_header"),
@@ -154,6 +157,7 @@ GOOD = "# tillwatch log 1\n# Protocol: concert\n\n+0.5 > 05\n"
         (GOOD + "+0.6 > ~ 0\n", "a:5", "tlog.bad_hex"),
         (GOOD + "+0.6 > ~ 9999999\n", "a:5", "tlog.bad_hex"),
         (GOOD + "+0.6 ! exploded\n", "a:5", "tlog.bad_event"),
+        ("# tillwatch log 2\n# Protocol: concert\n\n# end\n+0.6 > 05\n", "a:4", "tlog.bad_record"),
     ],
 )
 def test_what_is_no_log_is_refused_by_its_line(text: str, where: str, key: str) -> None:
@@ -168,6 +172,36 @@ def test_what_is_no_log_is_refused_by_its_line(text: str, where: str, key: str) 
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(UsageError):
         assert tlog.parse(GOOD + text, "a").records
+
+
+def test_an_older_log_is_whole_without_an_end() -> None:
+    assert tlog.parse(GOOD, "a").cut is None
+    assert len(tlog.parse(GOOD + "+0.6 < 06", "a").records) == 2
+
+
+@given(st.integers(0, 400))
+def test_a_recording_cut_anywhere_is_read_up_to_there(length: int) -> None:
+    """Killed, or its disk was full: whole lines count, what comes behind the cut is never read as something else."""
+    text = written((0.0, CASHIER, b"\x05"), (0.1, TERMINAL, b"\x06"), (0.2, TERMINAL, answer()), (9.0, Event.UNPLUGGED))
+    kept = text[:length]
+    body = text.index("+0.000000")
+    if length < body:
+        return
+    log, whole = tlog.parse(kept, "a"), tlog.parse(text, "a")
+    assert whole.cut is None
+    assert log.records == whole.records[: len(log.records)]
+    lines = kept[body:].count("\n") if not kept.endswith("# end") else len(whole.records)
+    assert len(log.records) == min(lines, len(whole.records))
+    assert (log.cut is None) == (kept.rstrip().endswith("# end"))
+
+
+def test_zeros_behind_a_power_cut_are_no_records(tmp_path: Path) -> None:
+    path = tmp_path / "cut.tlog"
+    whole = written((0.0, CASHIER, b"\x05"), (0.1, TERMINAL, b"\x06")).encode()
+    path.write_bytes(whole[:-20] + bytes(4096))
+    log = tlog.read(path)
+    assert [record.at for record in log.records] == [0.0]
+    assert log.cut == f"{path}:9"
 
 
 def test_a_file_that_can_t_be_read(tmp_path: Path) -> None:

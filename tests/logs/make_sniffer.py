@@ -13,7 +13,7 @@ from functools import reduce
 from operator import xor
 from pathlib import Path
 
-from agent.tlog import Header, header_lines
+from agent.tlog import END, Header, header_lines
 from drivers.driver import Framing
 
 FOLDER = Path(__file__).parent
@@ -64,5 +64,5 @@ if __name__ == "__main__":
         for after, sign, data in said:
             at += after
             lines.append(f"+{at:.6f} {sign} {data.hex(' ').upper()}")
-        (FOLDER / f"assembled-sniffer-{name}.tlog").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (FOLDER / f"assembled-sniffer-{name}.tlog").write_text("\n".join([*lines, "", END]) + "\n", encoding="utf-8")
         sys.stdout.write(f"{name}\n")

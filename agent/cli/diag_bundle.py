@@ -1,0 +1,111 @@
+"""`tillwatch diag --bundle`: the support bundle, or where a number was found that must not leave this PC."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.bundle.build import Bundle, Leave, Settings, Wanted, gather
+from agent.bundle.scan import Finding
+from agent.config import Config, InvalidConfigError, load
+from agent.errors import UsageError
+from agent.phrase import Phrase
+from agent.texts import Texts, language_of_environment
+
+_MOST_SHOWN = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of a bundle."""
+    say = Texts(language_of_environment()).say
+    parser.add_argument("--bundle", type=Path, metavar="FILE.zip", help=say("bundle.help_bundle"))
+    parser.add_argument("--days", type=_number, default=7.0, metavar="N", help=say("bundle.help_days"))
+    parser.add_argument("--minutes", type=_number, default=60.0, metavar="N", help=say("bundle.help_minutes"))
+    parser.add_argument(
+        "--log", type=Path, action="append", default=[], metavar="FILE", help=say("bundle.help_log"), dest="logs"
+    )
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        choices=[str(part) for part in Leave],
+        help=say("bundle.help_without"),
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the bundle: 0 written, 1 a number or a key was found, 2 the file is there, 3 it can't be written."""
+    config = _settings(args.config)
+    texts = Texts(config.agent.language if isinstance(config, Config) else language_of_environment())
+    if args.bundle.exists():
+        raise UsageError("bundle.exists", path=args.bundle)
+
+    def tell(what: Phrase) -> None:
+        if not args.json:
+            print(what.say(texts), file=sys.stderr, flush=True)
+
+    wanted = Wanted(
+        days=args.days,
+        minutes=args.minutes,
+        logs=tuple(args.logs),
+        without=frozenset(Leave(part) for part in args.without),
+    )
+    bundle = gather(config, wanted, tell)
+    if bundle.found:
+        print(json.dumps(_refusal(bundle)) if args.json else "\n".join(_refused(bundle.found, texts)))
+        return 1
+    size = bundle.save(args.bundle)
+    if args.json:
+        print(json.dumps(_told(bundle, args.bundle, size), ensure_ascii=False))
+        return 0
+    print(texts.say("bundle.written", path=args.bundle, files=len(bundle.parts) + 1, size=-(-size // 1024)))
+    for each in bundle.missing:
+        print(texts.say("bundle.missing", name=each.name, reason=each.reason))
+    return 0
+
+
+def _settings(path: str) -> Settings:
+    """The configuration, or what is wrong with it: a bundle is wanted all the same."""
+    try:
+        return load(path, secrets=False)
+    except InvalidConfigError as error:
+        return error
+
+
+def _told(bundle: Bundle, path: Path, size: int) -> dict[str, object]:
+    return {
+        "bundle": str(path),
+        "bytes": size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "files": [part.name for part in bundle.parts],
+        "missing": [{"name": each.name, "reason": each.reason} for each in bundle.missing],
+        "found": [],
+    }
+
+
+def _refusal(bundle: Bundle) -> dict[str, object]:
+    found = [{"file": each.name, "line": each.line, "column": each.column, "kind": each.kind} for each in bundle.found]
+    return {"bundle": None, "found": found}
+
+
+def _refused(found: Sequence[Finding], texts: Texts) -> list[str]:
+    lines = [texts.say("bundle.refused")]
+    for each in found[:_MOST_SHOWN]:
+        lines.append(texts.say(f"bundle.found_{each.kind}", name=each.name, line=each.line, column=each.column))
+    if len(found) > _MOST_SHOWN:
+        lines.append(texts.say("bundle.more", count=len(found) - _MOST_SHOWN))
+    parts = sorted({part for each in found if (part := each.name.partition("/")[0]) in list(Leave)})
+    lines += [texts.say("bundle.what_to_do", part=part) for part in parts] or [texts.say("bundle.tell_only")]
+    return lines
+
+
+def _number(text: str) -> float:
+    """A count of days or minutes. argparse shows what was wrong."""
+    value = float(text)
+    if not 0 < value <= 10_000:
+        raise ValueError(text)
+    return value
