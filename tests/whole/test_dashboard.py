@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwr
 
 from collector import demo
 from tests.broker import Broker
+from tests.waits import until
 from tests.whole.cashiers import pay_zvt_tcp
 from tests.whole.house import BOOKS_OF, PASSWORD, House, chromium, context_of, looking
 
@@ -120,8 +121,7 @@ def test_a_payment_appears_within_a_second_of_the_terminals_answer(page: Page, h
     for amount in range(71101, 71113):  # a busy machine is no failure: one of twelve is enough
         assert pay_zvt_tcp(hospital.cashier, amount) == "00"
         expect(page.get_by_text(f"{amount / 100:.2f}").first).to_be_visible(timeout=30_000)
-        page.wait_for_function("document.documentElement.dataset.latencies !== undefined")
-        told = page.locator("html").get_attribute("data-latencies") or ""
+        told = until(lambda: page.locator("html").get_attribute("data-latencies"), what="a payment is timed") or ""
         found.append(min(int(ms) for ms in told.split() if int(ms) >= 0) - slowness(page))
         if min(found) <= 1000:
             break
