@@ -25,12 +25,12 @@ from agent.texts import LANGUAGES
 from collector.access.oidc_settings import Oidc
 from collector.access.roles import Role
 from collector.alerts.rules import Rule, Webhook
-from collector.config_tables import OIDC, Arrays, read_arrays
+from collector.config_tables import ENROL, OIDC, Arrays, read_arrays
 from collector.config_values import Listen, Switch, WebUrl, Zone
 
 DEFAULT_CONFIG = "/etc/tillwatch/collector.toml"
 #: dotted key → the option of the command line that sets it
-OPTIONS = {"database.url": "database", "mqtt.url": "mqtt", "web.listen": "listen"}
+OPTIONS = {"database.url": "database", "mqtt.url": "mqtt", "web.listen": "listen", "enrol.folder": "ca"}
 _PREFIX = "TILLWATCH_"
 _NEAR = 0.6
 
@@ -77,6 +77,17 @@ class Reconcile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enrol:
+    """The door at which agents get their certificates. `broker` None: that of [mqtt]; `names` empty: the machine's."""
+
+    folder: Path
+    listen: tuple[str, int]
+    names: tuple[str, ...]
+    broker: str | None
+    crl_file: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A configuration that may be used. `mqtt` None: pages only, nothing is taken in."""
 
@@ -89,6 +100,7 @@ class Config:
     log: Log
     path: Path | None
     oidc: Oidc | None = None
+    enrol: Enrol | None = None
     alerts: tuple[Rule, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
 
@@ -194,8 +206,8 @@ RECONCILE = Section(
     ),
     "Reconciliation each morning, in the zone of [web] timezone; without that, in Asia/Shanghai.",
 )
-SECTIONS = (DATABASE, COLLECTOR_MQTT, WEB, RETENTION, RECONCILE, LOG, OIDC)
-_OPTIONAL = (COLLECTOR_MQTT, OIDC)  # nothing is read where the file has no such table
+SECTIONS = (DATABASE, COLLECTOR_MQTT, WEB, RETENTION, RECONCILE, LOG, OIDC, ENROL)
+_OPTIONAL = (COLLECTOR_MQTT, OIDC, ENROL)  # nothing is read where the file has no such table
 
 
 def load(path: Path | None, options: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Config:
@@ -234,9 +246,18 @@ def _built(values: dict[str, dict[str, Any]], arrays: Arrays, path: Path | None)
         log=Log(**values["log"]),
         path=path,
         oidc=_oidc(values["oidc"]),
+        enrol=_enrol(values["enrol"]),
         alerts=arrays.alerts,
         webhooks=arrays.webhooks,
     )
+
+
+def _enrol(values: dict[str, Any]) -> Enrol | None:
+    if not values:
+        return None
+    broker: BrokerUrl | None = values.pop("broker")
+    names = values.pop("names") or ()
+    return Enrol(**values, names=names, broker=broker.url if broker else None)
 
 
 def _oidc(values: dict[str, Any]) -> Oidc | None:

@@ -1,4 +1,4 @@
-"""Tables of the collector's configuration that may stand several times, [[alert]] and [[webhook]], and [oidc]."""
+"""Tables of the configuration: [[alert]] and [[webhook]], which may stand several times, [oidc] and [enrol]."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.config_schema import Key, Section
-from agent.config_values import WORD, Choice, Duration, FilePath, RefusedError, Text, nearest, shown
+from agent.config_values import WORD, Choice, Duration, FilePath, RefusedError, Text, Url, nearest, shown
 from agent.phrase import Phrase, phrase
 from collector.access.roles import Role
 from collector.alerts.rules import Rule, Webhook, When
-from collector.config_values import PostUrl, Words
+from collector.config_values import Listen, PostUrl, Words
 
 #: where, dotted key, what is wrong
 Report = Callable[[tuple[str | int, ...], str, Phrase], None]
@@ -64,6 +64,41 @@ OIDC = Section(
         Key(name="default_role", kind=Choice(tuple(Role)), meaning="Role of the others; without it they stay out."),
     ),
     "Log-in at an OpenID provider, beside name and password.",
+)  # fmt: skip
+ENROL = Section(
+    "enrol",
+    (
+        Key(
+            name="folder",
+            kind=FilePath(),
+            default="/var/lib/tillwatch/ca",
+            meaning="Folder of the authority; `tillwatch collector ca init` makes it.",
+        ),
+        Key(
+            name="listen",
+            kind=Listen(),
+            default="0.0.0.0:8443",
+            meaning="HOST:PORT of the door that agents come to: never behind a proxy that ends TLS.",
+        ),
+        Key(
+            name="names",
+            kind=Words(Text()),
+            meaning="Names and addresses by which agents call this collector; they stand in its certificate.",
+            derived="the machine's names",
+        ),
+        Key(
+            name="broker",
+            kind=Url(),
+            meaning="The broker as agents reach it.",
+            derived="`url` of [mqtt]",
+        ),
+        Key(
+            name="crl_file",
+            kind=FilePath(),
+            meaning="File that is kept equal to the revocation list, for the broker (`crlfile` of mosquitto).",
+        ),
+    ),
+    "Enrolment of agents (docs/enrol.md). Without this table agents get their certificates by hand.",
 )  # fmt: skip
 
 

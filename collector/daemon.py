@@ -27,6 +27,7 @@ from collector.alerts.watch import Watch
 from collector.config import Config
 from collector.database import database_url
 from collector.duty import Duty
+from collector.enrol.service import EnrolService, service_of
 from collector.errors import ServiceError
 from collector.housekeeping import Housekeeping
 from collector.hub import Hub
@@ -62,6 +63,7 @@ class Daemon:
         hub = Hub()
         ingest = Ingest(ledger, config.mqtt, hub, config.client_id) if config.mqtt else None
         duties = self._duties(ledger, hub)
+        enrolment = self._enrolment(ledger, door)
         server = self._server(ledger, hub, ingest)
         self._offer_first_admin(ledger, door)
         _ignore_second_delivery()
@@ -70,11 +72,16 @@ class Daemon:
                 ingest.start()
             for duty in duties:
                 duty.start()
+            if enrolment:
+                enrolment.start()
+                self._log.info("enrol.ready", port=enrolment.port)
             notify("READY=1")
             self._log.info("collector.ready", url=_address(door), database=ledger.where, version=__version__)
             server.run(sockets=[door])
         finally:
             notify("STOPPING=1")
+            if enrolment:
+                enrolment.stop()
             if ingest:
                 ingest.stop()
             for duty in duties:
@@ -82,6 +89,14 @@ class Daemon:
             ledger.close()
             door.close()
         return 0
+
+    def _enrolment(self, ledger: Ledger, door: socket.socket) -> EnrolService | None:
+        try:
+            return service_of(self._config, ledger)
+        except BaseException:
+            ledger.close()
+            door.close()
+            raise
 
     def _duties(self, ledger: Ledger, hub: Hub) -> Sequence[Duty]:
         duties: list[Duty] = [Housekeeping(ledger, self._config.retention)]

@@ -15,7 +15,13 @@ from collector.errors import ServiceError
 from collector.texts import Texts
 
 #: verb below `collector` → module that offers `configure` and `run`
-VERBS = {"export": "collector.cli.export", "token": "collector.cli.token"}
+VERBS = {
+    "ca": "collector.cli.ca",
+    "enrol-token": "collector.cli.enrol_token",
+    "export": "collector.cli.export",
+    "revoke": "collector.cli.revoke",
+    "token": "collector.cli.token",
+}
 _RUN = "collector.cli.serve"
 
 
@@ -42,6 +48,11 @@ def add_common(parser: argparse.ArgumentParser, texts: Texts) -> None:
     """What each verb needs to find the ledger. May stand before the verb or behind it."""
     for name, kind in (("config", "FILE"), ("database", "URL")):
         parser.add_argument(f"--{name}", metavar=kind, default=argparse.SUPPRESS, help=texts.say(f"collector.{name}"))
+
+
+def add_authority(parser: argparse.ArgumentParser, texts: Texts) -> None:
+    """Where the authority's files are, for the verbs that need them."""
+    parser.add_argument("--ca", metavar="DIR", help=texts.say("enrol.help_ca"))
 
 
 def configuration(args: argparse.Namespace) -> Config:
