@@ -120,7 +120,7 @@ def plugged_in() -> Part | Missing:
     try:
         found = devices()
     except (OSError, ValueError) as error:
-        return Missing("devices.json", str(error))
+        return Missing("plugged-in.json", str(error))
     rows = [
         {
             "path": device.path,
@@ -133,7 +133,7 @@ def plugged_in() -> Part | Missing:
         }
         for device in found
     ]
-    return Part.of_json("devices.json", rows)
+    return Part.of_json("plugged-in.json", rows)
 
 
 def diagnoses(config: Config) -> Iterator[Part]:

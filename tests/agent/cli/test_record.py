@@ -2,71 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import signal
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from telium import Telium, TeliumAsk
 
 from agent import tlog
 from agent.cli import main
-from agent.errors import UnreachableError
 from agent.playback import observe
-from agent.tap import bridge_status
 from drivers.concert import DRIVER
-from drivers.driver import Framing, Log, Simulation
+from drivers.driver import Framing
 from drivers.observations import Answer, Outcome
-from drivers.simulated.shell import PtyPort, Shell
-from tests.waits import until
-
-CARD = "4975541234514970"
+from tests.agent.bench import CARD, bench, pay
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[Path]:
-    """A bridge between a simulated terminal and a virtual port; its configuration."""
-    events: queue.Queue[Log] = queue.Queue()
-    shell = Shell(DRIVER.simulated(Simulation(think_s=0.05)), PtyPort(tmp_path / "device"), events.put)
-    thread = threading.Thread(target=shell.run)
-    thread.start()
-    assert events.get(timeout=5).event == "ready"
-    path = tmp_path / "agent.toml"
-    path.write_text(
-        f"""[agent]
-id = "bench"
-site = "bench"
-state_dir = "{tmp_path}/state"
-run_dir = "{tmp_path}/run"
-language = "en"
-
-[[terminal]]
-name = "pos1"
-protocol = "concert"
-device = "serial:{tmp_path}/device"
-cashier = "pty:{tmp_path}/cashier"
-currency = "EUR"
-"""
-    )
-    command = [sys.executable, "-m", "agent", "bridge", "--config", str(path)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as bridge:
-        until(lambda: answers(tmp_path / "run"), what="the bridge answers, its line is up")
+    with bench(tmp_path) as path:
         yield path
-        bridge.terminate()
-    shell.stop()
-    thread.join(5)
-
-
-def answers(run_dir: Path) -> bool:
-    with contextlib.suppress(UnreachableError):
-        return bool(bridge_status(run_dir)["lines"]["pos1"]["link"] == "up")
-    return False
 
 
 def test_a_payment_is_recorded_and_decodes(config: Path, tmp_path: Path) -> None:
@@ -75,11 +32,7 @@ def test_a_payment_is_recorded_and_decodes(config: Path, tmp_path: Path) -> None
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == f"Recording pos1 into {output}. Ctrl-C ends it.\n"
-        peer = Telium(str(tmp_path / "cashier"))
-        ask = TeliumAsk.new_payment(12.34, target_currency="EUR", checkout_unique_id="07")
-        assert peer.ask(ask)
-        assert peer.verify(ask, waiting_timeout=5) is not None
-        peer.close()
+        pay(tmp_path)
         process.send_signal(signal.SIGINT)
         said, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (0, "")
