@@ -9,16 +9,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from functools import cache
 
+from drivers.cards import luhn_valid, scheme_of
 from drivers.profiles import inner
 from drivers.profiles.fields import bytes_of, clean, text_of
 from drivers.profiles.json_text import leaves, unescaped
-from drivers.profiles.schema import Encoding, Field, Layout, LayoutKind, Profile
+from drivers.profiles.schema import Encoding, Fact, Field, Layout, LayoutKind, Profile
 
 _DEEPEST = 4  # layouts inside layouts
 _MOST = 512  # values of one message
+_NUMBER = re.compile(rb"(?<!\d)\d{13,19}(?!\d)")
 _NO_TEXT = frozenset({Encoding.BCD, Encoding.BINARY, Encoding.HEX, Encoding.CUP8583})
 
 
@@ -53,7 +56,29 @@ def read(profile: Profile, layout: Layout, data: bytes) -> tuple[Value, ...]:
         values.append(value)
         if len(values) >= _MOST:
             break
-    return tuple(values)
+    return tuple(_whole_cards(values, data))
+
+
+def _whole_cards(values: list[Value], data: bytes) -> Iterator[Value]:
+    """A card number that lies across fields is nothing that belongs there, and each of them would show a part of it."""
+    spans = [found.span() for found in _NUMBER.finditer(data) if _is_card(found.group())]
+    for value in values:
+        shows = value.field.fact in (None, Fact.TEXT) and not value.field.never
+        if shows and (_inside(spans, value.start) or _inside(spans, value.end)):
+            yield dataclasses.replace(value, text="")
+        else:
+            yield value
+
+
+def _inside(spans: list[tuple[int, int]], place: int) -> bool:
+    """Whether a number is cut in two at this place."""
+    before = bisect_left(spans, (place, 0)) - 1
+    return before >= 0 and place < spans[before][1]
+
+
+def _is_card(digits: bytes) -> bool:
+    text = digits.decode("ascii")
+    return luhn_valid(text) and scheme_of(text) is not None
 
 
 def _read(profile: Profile, layout: Layout, data: bytes, base: int, depth: int) -> Iterator[Value]:
@@ -106,12 +131,17 @@ def _delimited(layout: Layout, data: bytes) -> Iterator[_Found]:
             end = marks.find(layout.separator, place)
             end = len(data) if end < 0 or spec.rest else end
             raw = data[place:end]
-            if spec.name:
+            if spec.name and not _overlong(spec, raw):
                 yield spec, place, raw, text_of(spec, raw), True
             else:
                 yield from _unknown(place, raw)
             place = end + len(layout.separator)
     yield from _unknown(place, data[place:])
+
+
+def _overlong(spec: Field, raw: bytes) -> bool:
+    """Whether this can't be the field's: it holds more than the field can."""
+    return spec.size is not None and len(raw.rstrip(b" \0\t\r\n")) > spec.size
 
 
 _TWO_BYTES = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")

@@ -29,6 +29,7 @@ def framing(table: Table) -> Framing:
         style=style,
         parts=parts,
         longest=table.whole("longest", 2048, 1, _LONGEST),
+        text=table.flag("text"),
         control=_control(table.table("control"), parts),
         acknowledged=table.flag("acknowledged"),
     )

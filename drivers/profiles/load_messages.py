@@ -135,18 +135,24 @@ def _message(row: Table, laid: Mapping[str, Layout], shape: Framing) -> Message:
     layout = row.name("layout", laid)
     sender = row.choice("sender", Direction) if "sender" in row else None
     match, more, sets = row.lists("match"), row.lists("more"), row.strings("sets")
+    needs = row.words("needs")
     known = _names(layout, laid, shape)
     for key, table in (("match", match), ("more", more), ("sets", sets)):
         for name in table:
             if name not in known:
                 place = (*row.place, key, name)
                 row.notes.add(place, "unknown_name", found=name, known=", ".join(sorted(known)))
+    for number, name in enumerate(needs):
+        if name not in known:
+            place = (*row.place, "needs", number)
+            row.notes.add(place, "unknown_name", found=name, known=", ".join(sorted(known)))
     message = Message(
         name=row.text("name", needed=True),
         role=row.choice("role", Role) or Role.PROGRESS,
         senders=(sender,) if sender else tuple(Direction),
         layout=layout or None,
         match=MappingProxyType(match),
+        needs=tuple(needs),
         begins=row.bytes_("begins"),
         within=row.whole("within", 0, 0, 64),
         unchecked=row.flag("unchecked"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,6 +40,9 @@ _NOT_SHOWN = frozenset(
     | {Fact.TOTAL_AMOUNT, Fact.TOTAL_COUNT}
 )
 _MOST_LINES = 200
+_LONGEST_CODE = 12
+#: not in a text: any but NUL (the rest of a buffer), tab, ends of lines and the four separators 1C to 1F
+_CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1b\x7f]")
 #: in [kinds]: every code that is not listed
 DEFAULT_KIND = "default"
 
@@ -76,6 +80,8 @@ def recognise(profile: Profile, shape: Shape, direction: Direction, frame: Frame
     """The first message of the profile that fits; None when none does."""
     head = head_values(shape, frame)
     payload = frame.payload
+    if profile.framing.text and _CONTROL.search(payload):
+        return None
     by_layout: dict[str | None, tuple[Value, ...]] = {}
     for message in profile.messages:
         if direction not in message.senders or (frame.ok is False and not message.unchecked):
@@ -86,7 +92,7 @@ def recognise(profile: Profile, shape: Shape, direction: Direction, frame: Frame
             inside = read(profile, profile.layouts[message.layout], payload) if message.layout else ()
             by_layout[message.layout] = (*head, *inside)
         values = by_layout[message.layout]
-        if fits(message.match, values):
+        if fits(message.match, values) and set(message.needs) <= {value.field.name for value in values}:
             known = {
                 value.field.fact: value for value in reversed(values) if value.field.fact is not None and value.text
             }
@@ -159,7 +165,7 @@ def transaction_of(profile: Profile, reading: Reading) -> Transaction:
     # A code that nobody knows, with an amount, may move money: rather a payment too many than a charge missed.
     moves = amount is not None and bool(amount_of(amount.field, amount.text))
     kind = usual.kind if usual is not None else Kind.PURCHASE if moves else Kind.OTHER
-    name = f"code {scrub(code)[:20]}" if code else message.name
+    name = f"code {scrub(code)[:_LONGEST_CODE]}" if code else message.name
     return Transaction(code=code, name=name, kind=kind, proves=Proves.NOTHING)
 
 

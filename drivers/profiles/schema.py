@@ -176,6 +176,7 @@ class Framing:
     style: Style
     parts: tuple[Part, ...] = ()
     longest: int = 2048  # bytes of payload
+    text: bool = False  # what is said is text: with control characters in it, it is no message
     control: Mapping[int, str] = field(default_factory=dict)
     acknowledged: bool = False  # the cashier application acknowledges an answer
 
@@ -189,6 +190,7 @@ class Message:
     senders: tuple[Direction, ...]
     layout: str | None
     match: Mapping[str, tuple[str, ...]]
+    needs: tuple[str, ...] = ()  # fields that must be there, blank or not
     begins: bytes = b""  # the payload has these bytes …
     within: int = 0  # … at most so far from its beginning
     unchecked: bool = False  # also where the frame's check is wrong
