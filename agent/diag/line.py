@@ -39,7 +39,7 @@ def answer(scene: Scene) -> Iterator[Step]:
         yield Step.fail("answer", "diag.wrong_protocol", protocol=asked.protocol, configured=protocol)
     elif asked.reply is Reply.ANSWERED:
         ms = round(max(asked.first_s) * 1000) if asked.first_s else 0
-        yield Step.ok("answer", "diag.answers", protocol=protocol, tries=asked.tries, ms=ms)
+        yield Step.ok("answer", "diag.answers", protocol=protocol, tries=asked.tries, answered=asked.answered, ms=ms)
     else:
         yield _unanswered(scene, asked, protocol)
 
