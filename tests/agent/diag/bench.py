@@ -45,7 +45,9 @@ def diagnosed(path: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tu
     """Exit code, and what `tillwatch diag --json` says of the terminal."""
     capsys.readouterr()
     code = main(["diag", "--config", str(path), "--json", *words])
-    told = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert printed.out, printed.err
+    told = json.loads(printed.out)
     assert len(told) == 1
     return code, told[0]
 
