@@ -13,22 +13,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent import tlog
+from agent.analyser import arrow, byte_lines, lines_for_people, meaning_lines, printable, summary, text_lines
 from agent.cli import add_json
 from agent.cli.protocols import driver_named, framing_named
 from agent.errors import UsageError
-from agent.money import show_amount
+from agent.frames import Frame, Frames, is_wrong
 from agent.playback import Seen, observe
 from agent.profiles import profile_named
 from agent.texts import Texts, language_of_environment
-from drivers import codes
 from drivers.driver import Driver, Framing
-from drivers.observations import Answer, Checksum, Direction, Noise, Observation, as_dict
+from drivers.observations import Direction, Noise, Observation, as_dict
 
 _BETWEEN = re.compile(r"[\s:,-]|0[xX]")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
-_ARROWS = {Direction.CASHIER: "cashier  >", Direction.TERMINAL: "terminal <"}
-_USUAL = (("final", True), ("at_once", False), ("complete", True))  # worth saying only when it is otherwise
-_CHECKS = {Checksum.OK: "ok", Checksum.BAD: "BAD", Checksum.NONE: "-"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--framing", choices=[str(framing) for framing in Framing], help=say("decode.help_framing"))
     parser.add_argument("--hex", nargs="+", action="extend", metavar="HEX", help=say("decode.help_hex"))
+    parser.add_argument("--bytes", action="store_true", help=say("decode.help_bytes"))
     add_json(parser)
 
 
@@ -55,18 +53,69 @@ def run(args: argparse.Namespace) -> int:
 
         data = b"".join(_bytes(text) for text in args.hex)
         return decode_by(profile_named(args.profile), Direction(args.direction), data, as_json=args.json)
-    understood = False
     texts = Texts(language_of_environment())
+    if args.file and not args.json and not args.hex:
+        return _analyse(args, texts)
+    understood = False
     driver, observed = _seen(args)
     for seen in observed:
         if args.json:
             print(line_for_program(seen.observation))
         else:
-            print(lines_for_people(seen, timed=bool(args.file)))
+            print(lines_for_people(seen, timed=False))
             for line in meaning_lines(driver, seen.observation, texts):
                 print(f"{'':>12}= {line}")
         understood = understood or not isinstance(seen.observation, Noise)
     return 0 if understood else 1
+
+
+def _analyse(args: argparse.Namespace, texts: Texts) -> int:
+    """A log for people: its header, then a line a frame with time, time since the one before, and what it says."""
+    log = read_log(args.file)
+    driver = _driver(args, log.header.protocol)
+    framing = framing_named(driver, args.framing or log.header.framing)
+    header = log.header
+    told = (header.protocol, str(framing), header.device, header.settings, header.date, header.version, *header.notes)
+    print("# " + printable(", ".join(part for part in told if part)))
+    understood = False
+    before = 0.0
+    for what in _frames(log, driver, framing):
+        if isinstance(what, tlog.Happened):
+            print(f"{what.at:>12.6f} {what.at - before:>+10.6f}  ! {what.event}")
+        else:
+            _print_frame(what, what.at - before, args.bytes)
+            if what.observation is not None:
+                understood = understood or not isinstance(what.observation, Noise)
+                for line in meaning_lines(driver, what.observation, texts):
+                    print(f"{'':>12}= {line}")
+        before = what.at
+    return 0 if understood else 1
+
+
+def _frames(log: tlog.Tlog, driver: Driver, framing: Framing) -> Iterator[Frame | tlog.Happened]:
+    frames = Frames(driver, framing)
+    at = 0.0
+    for record in log.records:
+        at = record.at
+        if isinstance(record, tlog.Happened):
+            if record.event in (tlog.Event.UNPLUGGED, tlog.Event.MISSED):
+                yield from frames.cut(at)
+            yield record
+        else:
+            yield from frames.feed(at, record.direction, record.data)
+    yield from frames.finish(at)
+
+
+def _print_frame(frame: Frame, after: float, with_bytes: bool) -> None:
+    if frame.observation is None:
+        if with_bytes and frame.pieces:
+            print(f"{frame.at:>12.6f} {after:>+10.6f}    {arrow(frame.direction)}")
+    else:
+        mark = "!!" if is_wrong(frame.observation) else "  "
+        print(f"{frame.at:>12.6f} {after:>+10.6f} {mark} {summary(frame.observation)}")
+        print("".join(f"{line}\n" for line in text_lines(frame.observation)), end="")
+    if with_bytes:
+        print("".join(f"{'':>12}  {line}\n" for line in byte_lines(frame.pieces)), end="")
 
 
 def read_log(path: Path) -> tlog.Tlog:
@@ -80,58 +129,6 @@ def read_log(path: Path) -> tlog.Tlog:
 def line_for_program(observation: Observation) -> str:
     """The observation as one line of JSON."""
     return json.dumps(as_dict(observation), ensure_ascii=False)
-
-
-def lines_for_people(seen: Seen, timed: bool) -> str:
-    """The observation as a protocol analyser shows it; receipt text below it."""
-    observation = seen.observation
-    shown = as_dict(observation)
-    fields = dict(shown["fields"]) if isinstance(shown["fields"], dict) else {}
-    time = f"{seen.at:>12.6f}  " if timed else ""
-    told = " ".join(_told(fields))
-    check = _CHECKS[observation.checksum]
-    head = f"{time}{_ARROWS[observation.direction]}  {shown['kind']!s:<10}  {check:<4}  {told}".rstrip()
-    return "\n".join([_printable(head), *(f"{'':>12}| {_printable(text)}" for text in observation.text)])
-
-
-def meaning_lines(driver: Driver, observation: Observation, texts: Texts) -> Iterator[str]:
-    """What an answer's code means, and what cashier and technician should do."""
-    if not isinstance(observation, Answer):
-        return
-    code, language = observation.facts.response_code, texts.language
-    own = codes.book(driver.codes or driver.name, driver.own_codes, driver.name)
-    book = codes.book(f"{driver.codes}_reversal") if observation.reverses else own
-    if meaning := book.meaning(code):
-        yield f"{code}: {meaning.text[language]}"
-        if advice := meaning.advice.get(language):
-            yield f"{texts.say('history.advice')}: {advice}"
-        if technician := meaning.technician.get(language):
-            yield f"{texts.say('history.technician')}: {technician}"
-
-
-def _told(fields: dict[str, object]) -> Iterator[str]:
-    """The fields as words: what is said first, then name=value; the amount as people write it."""
-    if message := fields.pop("message", None):
-        yield f'"{message}"'
-    currency = fields.pop("currency", None)
-    for name, usual in _USUAL:
-        if fields.get(name) is usual:
-            del fields[name]
-    for name, value in fields.items():
-        if name == "amount" and isinstance(value, int):
-            yield f"amount={show_amount(value, str(currency) if currency else None)}"
-        elif name == "card" and isinstance(value, dict):
-            yield f"card={value['masked']}" + (f" ({value['scheme']})" if value["scheme"] else "")
-        elif isinstance(value, bool):
-            yield f"{name}={'yes' if value else 'no'}"
-        else:
-            text = str(value)
-            yield f"{name}={text}" if " " not in text else f'{name}="{text}"'
-
-
-def _printable(text: str) -> str:
-    """What a terminal sends must not steer the screen of who reads it."""
-    return "".join(char if char.isprintable() else "·" for char in text)
 
 
 def _seen(args: argparse.Namespace) -> tuple[Driver, Iterator[Seen]]:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from agent.cli.decode import lines_for_people, meaning_lines
+from agent.analyser import lines_for_people, meaning_lines
 from agent.playback import Seen
 from agent.texts import Texts, language_of_environment
 from drivers.observations import Checksum, Direction, Noise, Observation, as_dict

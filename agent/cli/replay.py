@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.analyser import lines_for_people
 from agent.cli import add_json
-from agent.cli.decode import line_for_program, lines_for_people, read_log
+from agent.cli.decode import line_for_program, read_log
 from agent.cli.protocols import driver_named, framing_named
 from agent.errors import UnreachableError, UsageError
 from agent.playback import Seen, observe

@@ -125,8 +125,25 @@ def test_a_log_is_decoded_with_its_own_protocol_and_times(capsys: pytest.Capture
     code, seen = decode(capsys, str(path))
     assert code == 0
     assert [each["kind"] for each in seen] == ["progress", "ack", "noise"]
-    main(["decode", str(path)])
-    assert capsys.readouterr().out.splitlines()[1].startswith("    0.010000  terminal <  ack")
+    assert main(["decode", str(path)]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head == "# concert, auto"
+    assert lines[1].startswith("    0.010000  +0.010000    terminal <  ack")
+    assert lines[2].startswith("    2.500000  +2.490000 !! terminal <  noise")
+    assert lines[3] == "    2.600000  +0.100000  ! unplugged"
+
+
+def test_the_bytes_of_a_log_masked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A log that somebody wrote by hand may hold a whole card number: what is shown does not."""
+    path = tmp_path / "a.tlog"
+    data = frame(b"070000012341" + b"4975541234514970".ljust(55) + b"978140891    ")
+    path.write_text(LOG + f"+2.7 < {data.hex()}\n")
+    assert main(["decode", str(path), "--bytes"]) == 0
+    out = capsys.readouterr().out
+    assert "0000  05 " in out
+    assert "0000  ~ 3" in out
+    assert "497554******4970" in out
+    assert "35 34 31 32 33" not in out
 
 
 @pytest.mark.parametrize(
