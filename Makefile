@@ -3,19 +3,26 @@
 # make faults    the faults of docs/reliability.md at their full size (hours), or SIZE=50 of each
 # make fuzz      BYTES (10 million) random and broken bytes through every decoder
 # make demo      simulated cashier PCs with faults and a live page, on PORT
+# make deb      dist/tillwatch_VERSION_ARCH.deb (as root; ARCH=arm64, VERSION=…); test-deb tries it in a clean Debian
+# make guest    the package under a real systemd, in QEMU
 # make lock      renew requirements/*.txt after a change of pyproject.toml
 
 PYTHON ?= python3
 PORT ?= 8080
 SIZE ?= full
 BYTES ?= 10000000
+ARCH ?= amd64
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+DEB = dist/tillwatch_$(VERSION)_$(ARCH).deb
+DEB_SYSTEM := debootstrap dpkg-dev binutils
+GUEST_SYSTEM := qemu-system-x86 e2fsprogs
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SYSTEM := mosquitto mosquitto-clients openssl libusb-1.0-0
 TEST_SYSTEM := socat strace systemd postgresql chromium fonts-noto-cjk
 
-.PHONY: install test test-system lint types unit faults fuzz demo bench lock clean
+.PHONY: install test test-system lint types unit faults fuzz deb test-deb guest demo bench lock clean
 
 install: $(STAMP)
 
@@ -49,6 +56,17 @@ faults: install
 fuzz: install
 	$(BIN)/python -m tests.fuzz $(BYTES)
 
+deb: install
+	@packaging/prepare-system $(PYTHON) $(DEB_SYSTEM)
+	PYTHON=$(BIN)/python packaging/build-deb --arch $(ARCH) --version $(VERSION)
+
+test-deb: deb
+	TILLWATCH_DEB=$(DEB) $(BIN)/pytest -n 0 tests/packaging
+
+guest: deb
+	@packaging/prepare-system $(PYTHON) $(GUEST_SYSTEM)
+	$(BIN)/python -m tests.guest $(DEB)
+
 demo: install
 	@$(BIN)/tillwatch demo --port $(PORT)
 
@@ -58,6 +76,7 @@ bench: install
 lock: install
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --output-file requirements/agent.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --extra usb --extra screen --output-file requirements/deb.txt pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --extra test --extra usb --extra screen --extra docs --extra demo --extra collector --output-file requirements/dev.txt pyproject.toml
 
 clean:

@@ -13,7 +13,7 @@ from pathlib import Path
 from agent.checks.check import Check
 from agent.config import Config
 
-_RULES = tuple(Path(folder, "60-tillwatch.rules") for folder in ("/etc/udev/rules.d", "/usr/lib/udev/rules.d"))
+_RULES = tuple(Path(folder, "udev/rules.d/60-tillwatch.rules") for folder in ("/etc", "/usr/lib", "/lib"))
 _TIMESYNCD = Path("/run/systemd/timesync/synchronized")
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 

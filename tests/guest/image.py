@@ -1,0 +1,82 @@
+"""The guest's disk: Debian with systemd, a kernel, mosquitto, and the packages to try."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.packaging.chroot import CACHE, MIRROR
+
+_INCLUDE = ",".join(
+    ("systemd,systemd-sysv,udev,dbus,linux-image-amd64,initramfs-tools,kmod", "mosquitto,openssl,libusb-1.0-0")
+)
+_INSIDE = Path(__file__).with_name("inside.py")
+_SIZE = "2G"
+_UNIT = """\
+[Unit]
+Description=tillwatch is tried
+After=multi-user.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /root/begin
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/ttyS0
+"""
+_BEGIN = """\
+set -e
+useradd --create-home patient
+groupadd cashier
+useradd --create-home --groups cashier cashier
+apt-get install --yes --no-install-recommends -o Acquire::http::Proxy=http://127.0.0.1:9 /root/tillwatch.deb
+exec /opt/tillwatch/bin/python3.11 -I /root/inside.py
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What QEMU needs to boot."""
+
+    disk: Path
+    kernel: Path
+    initrd: Path
+
+
+def build(folder: Path, package: Path, later: Path) -> Image:
+    """A fresh disk. `later`: the same package as a later version."""
+    root = folder / "root"
+    subprocess.run(["cp", "-a", "--reflink=auto", str(_debian()), str(root)], check=True)
+    shutil.copy(package, root / "root" / "tillwatch.deb")
+    shutil.copy(later, root / "root" / "later.deb")
+    shutil.copy(_INSIDE, root / "root" / "inside.py")
+    (root / "root" / "begin").write_text(_BEGIN)
+    (root / "etc/systemd/system/tried.service").write_text(_UNIT)
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True, exist_ok=True)
+    (wants / "tried.service").symlink_to("../tried.service")
+    (root / "etc/hostname").write_text("cashier-07\n")
+    (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n")
+    (root / "etc/mosquitto/conf.d/open.conf").write_text("listener 1883 127.0.0.1\nallow_anonymous true\n")
+    kernel = next((root / "boot").glob("vmlinuz-*"))
+    initrd = next((root / "boot").glob("initrd.img-*"))
+    for each in (kernel, initrd):
+        shutil.copy(each, folder / each.name)
+    disk = folder / "disk.raw"
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(root), str(disk), _SIZE], check=True)
+    shutil.rmtree(root)
+    return Image(disk, folder / kernel.name, folder / initrd.name)
+
+
+def _debian() -> Path:
+    """Debian with what the guest needs, made once."""
+    made = CACHE / "bookworm-guest"
+    if not (made / ".ready").exists():
+        shutil.rmtree(made, ignore_errors=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        words = ["debootstrap", "--variant=minbase", f"--include={_INCLUDE}", "bookworm", str(made), MIRROR]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        (made / ".ready").touch()
+    return made

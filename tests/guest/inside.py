@@ -1,0 +1,411 @@
+"""Runs in the guest, as root, by the package's own Python: tries the units under systemd and says what became of it.
+
+Speaks to the host over the second serial port: `ok NAME` or `bad NAME: why` for each trial, `unplug` and `plug` when
+the cable is to be pulled (the host answers `done`), `end` at last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.tap import Tap, bridge_status
+
+RUN = Path("/run/tillwatch")
+PORT = RUN / "pos1"
+BRIDGE, AGENT, PASSTHROUGH = (f"tillwatch-{name}.service" for name in ("bridge", "agent", "passthrough"))
+PYTHON = "/opt/tillwatch/bin/python3.11"
+CONFIG = """\
+[agent]
+id = "cashier-07"
+language = "en"
+port_group = "cashier"
+
+[[terminal]]
+name = "pos1"
+protocol = "concert"
+device = "serial:{device}"
+
+[mqtt]
+url = "mqtt://127.0.0.1:1883"
+"""
+PAY = """\
+import sys
+from pathlib import Path
+from agent.demo.cashier import Manner, pay_concert
+print(pay_concert(Path("/run/tillwatch/pos1"), int(sys.argv[1]), Manner.PROPER, 60))
+"""
+#: tried inside a copy of the bridge's unit; each must be refused
+FORBIDDEN = {
+    "reads /etc/shadow": "open('/etc/shadow').read()",
+    "lists /home": "assert os.listdir('/home')",
+    "writes /usr": "open('/usr/x', 'w')",
+    "writes /opt/tillwatch": "open('/opt/tillwatch/x', 'w')",
+    "writes /etc/tillwatch": "open('/etc/tillwatch/x', 'w')",
+    "opens the disk": "os.open('/dev/vda', os.O_RDONLY)",
+    "opens /dev/mem": "os.open('/dev/mem', os.O_RDONLY)",
+    "opens a packet socket": "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
+    "makes a namespace": "assert ctypes.CDLL(None, use_errno=True).unshare(0x10000000) == 0",
+    "mounts": "assert ctypes.CDLL(None, use_errno=True).mount(b'none', b'/mnt', b'tmpfs', 0, None) == 0",
+    "makes a file setuid": "open('/tmp/x', 'w'); os.chmod('/tmp/x', 0o4755)",
+    "maps memory to write and execute": "mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)",
+    "sees root's processes": "assert os.path.exists('/proc/1/status')",
+}
+TRY = "try:\n    {words}\nexcept Exception:\n    pass\nelse:\n    found.append({name!r})\n"
+PROBE = "import ctypes, json, mmap, os, socket\nfound = []\n" + "".join(
+    TRY.format(words=words, name=name) for name, words in FORBIDDEN.items()
+)
+
+
+class Trials:
+    """What was tried, and the words with the host."""
+
+    def __init__(self) -> None:
+        self.host = os.open("/dev/ttyS1", os.O_RDWR | os.O_NOCTTY)
+        subprocess.run(["stty", "-F", "/dev/ttyS1", "raw", "-echo"], check=True)
+        self.held = -1
+
+    def say(self, line: str) -> None:
+        """A line to the host."""
+        os.write(self.host, line.encode() + b"\n")
+
+    def ask(self, word: str) -> None:
+        """Have the host do something, and wait until it is done."""
+        self.say(word)
+        while b"done" not in os.read(self.host, 64):
+            pass
+
+    def run(self, trial: Callable[[Trials], str]) -> None:
+        """One trial; what it returns is the evidence."""
+        name = (trial.__doc__ or trial.__name__).splitlines()[0]
+        began = time.monotonic()
+        try:
+            evidence = trial(self)
+        except Exception as error:  # noqa: BLE001  whatever goes wrong is told, and the next one tried
+            at = traceback.extract_tb(error.__traceback__)[1:]
+            where = ", ".join(f"{frame.name}:{frame.lineno}" for frame in at)
+            self.say(f"bad {name}: {type(error).__name__} {error} ({where})".replace("\n", " | "))
+            journal = command("journalctl", "--no-pager", "-n", "15", "-o", "cat", "-u", "tillwatch-*").splitlines()
+            for line in journal:
+                self.say(f"    {line[:240]}")
+        else:
+            self.say(f"ok {name} [{time.monotonic() - began:.1f} s]{': ' if evidence else ''}{evidence}")
+
+
+def command(*words: str, fine: bool = False) -> str:
+    """Run a program; its output. `fine`: raises RuntimeError when it fails."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if fine and done.returncode:
+        raise RuntimeError(f"{' '.join(words)}: {done.returncode} {done.stdout[-400:]} {done.stderr[-400:]}")
+    return (done.stdout + done.stderr).strip()
+
+
+def until(true: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait until it is true. Raises TimeoutError."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds} s: {what}")
+        time.sleep(0.1)
+
+
+def show(unit: str, what: str) -> str:
+    """A property of a unit."""
+    return command("systemctl", "show", "--value", "-p", what, unit)
+
+
+def pid(unit: str = BRIDGE) -> int:
+    """The main process."""
+    return int(show(unit, "MainPID"))
+
+
+def ring() -> str:
+    """The identity of the bridge's ring."""
+    tap = Tap.connect(RUN)
+    tap.close()
+    return tap.hello.ring
+
+
+def link() -> str:
+    """up or down."""
+    try:
+        return str(bridge_status(RUN)["lines"]["pos1"]["link"])
+    except Exception:  # noqa: BLE001  it is just being started
+        return "?"
+
+
+def as_user(user: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run as somebody else."""
+    who = ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups")
+    return subprocess.run([*who, *words], capture_output=True, text=True, check=False)
+
+
+def pay(amount: int) -> None:
+    """A payment by the cashier application, which is another user's. Raises RuntimeError when it was not approved."""
+    done = as_user("cashier", PYTHON, "-I", "-c", PAY, str(amount))
+    if done.stdout.strip() != "0":
+        raise RuntimeError(f"payment {amount}: {done.stdout} {done.stderr[-300:]}")
+
+
+class Payment:
+    """A payment that is under way while something else is done; entered when the terminal thinks about it."""
+
+    def __init__(self, amount: int) -> None:
+        self.amount = amount
+        self.error: Exception | None = None
+        self._thread = threading.Thread(target=self._pay)
+
+    def __enter__(self) -> None:
+        before = bridge_status(RUN)["lines"]["pos1"]["bytes_to_terminal"]
+        self._thread.start()
+        until(lambda: bridge_status(RUN)["lines"]["pos1"]["bytes_to_terminal"] > before + 20, 20, "the request")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._thread.join(90)
+        if kind is None and self.error is not None:
+            raise self.error
+
+    def _pay(self) -> None:
+        try:
+            pay(self.amount)
+        except Exception as error:  # noqa: BLE001  told by whoever waits for the thread
+            self.error = error
+
+
+def outcomes() -> dict[int, str]:
+    """Amount → outcome, of every payment in the journal."""
+    rows = command("tillwatch", "transactions", "--json").splitlines()
+    return {row["amount"]: row["outcome"] for row in map(json.loads, rows)}
+
+
+def booked(amount: int) -> None:
+    """Wait until the agent has the payment in its journal as approved."""
+    until(lambda: outcomes().get(amount) == "approved", 30, f"{amount} approved in the journal: {outcomes()}")
+
+
+def still_open(trials: Trials) -> None:
+    """A cashier application that keeps its port open has noticed nothing. Raises RuntimeError."""
+    poll = select.poll()
+    poll.register(trials.held, select.POLLHUP)
+    if any(events & (select.POLLHUP | select.POLLERR) for _, events in poll.poll(0)):
+        raise RuntimeError("the virtual port has hung up")
+
+
+def cable(_: Trials) -> str:
+    """udev: the FTDI cable has its group, its stable name, and is left alone by ModemManager"""
+    until(lambda: list(Path("/dev/tillwatch").glob("*")), 30, "a link in /dev/tillwatch")
+    device = next(Path("/dev/tillwatch").glob("*"))
+    found = device.stat()
+    about = command("udevadm", "info", str(device))
+    assert "ID_MM_DEVICE_IGNORE=1" in about, about
+    assert command("stat", "-L", "-c", "%G %a", str(device)) == "tillwatch 660", oct(found.st_mode)
+    latency = Path("/sys/class/tty", device.resolve().name, "device/latency_timer")
+    assert not latency.exists() or latency.read_text().strip() == "1", latency.read_text()
+    Path("/etc/tillwatch/agent.toml").write_text(CONFIG.format(device=device))
+    return f"{device} -> {device.resolve()}"
+
+
+def start(trials: Trials) -> str:
+    """units start as docs/install.md says, and say that they are ready"""
+    command("usermod", "-aG", "cashier", "tillwatch", fine=True)
+    command("systemctl", "enable", "--now", BRIDGE, AGENT, fine=True)
+    assert [show(unit, "ActiveState") for unit in (BRIDGE, AGENT)] == ["active", "active"]
+    until(lambda: link() == "up", 30, "the line")
+    trials.held = os.open(PORT, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    said = command("systemd-analyze", "security", "--no-pager", BRIDGE, AGENT, PASSTHROUGH)
+    levels = [line.split(": ")[1].split()[0] for line in said.splitlines() if "exposure level" in line]
+    return f"systemd {command('systemctl', '--version').split()[1]}, exposure {', '.join(levels)}"
+
+
+def group(_: Trials) -> str:
+    """port_group: the cashier application's user pays, another one may not open the port"""
+    found = command("stat", "-L", "-c", "%U:%G %a", str(PORT))
+    assert found == "tillwatch:cashier 660", found
+    assert as_user("patient", "sh", "-c", f"exec 3<>{PORT}").returncode != 0
+    pay(1001)
+    booked(1001)
+    return found
+
+
+def check(_: Trials) -> str:
+    """tillwatch check is green"""
+    return command("tillwatch", "check", fine=True).splitlines()[-1]
+
+
+def sandbox(_: Trials) -> str:
+    """sandbox: nothing that is forbidden succeeds from inside the bridge's unit"""
+    unit = Path("/lib/systemd/system", BRIDGE).read_text()
+    drop = (
+        "Type=",
+        "NotifyAccess=",
+        "Exec",
+        "Restart=",
+        "WatchdogSec=",
+        "OnFailure=",
+        "Conflicts=",
+        "RuntimeDirectory",
+    )
+    lines = [line for line in unit.splitlines() if not line.startswith((*drop, "FileDescriptor", "Environment="))]
+    lines.insert(lines.index("[Service]") + 1, f"Type=oneshot\nExecStart={PYTHON} -I /run/probe.py")
+    Path("/run/systemd/system/probe.service").write_text("\n".join(lines) + "\n")
+    good = "os.close(os.open('/dev/ttyUSB0', os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))\nos.openpty()\n"
+    Path("/run/probe.py").write_text(PROBE + good + "print('succeeded:', json.dumps(found))\n")
+    command("systemctl", "daemon-reload", fine=True)
+    try:
+        command("systemctl", "start", "probe.service", fine=True)
+    finally:
+        said = command("journalctl", "-u", "probe.service", "-o", "cat", "--no-pager")
+    assert "succeeded: []" in said, said[-500:]
+    status = Path(f"/proc/{pid()}/status").read_text()
+    for line in ("NoNewPrivs:\t1", "CapBnd:\t0000000000000000", "Seccomp:\t2"):
+        assert line in status, status
+    return f"{len(FORBIDDEN)} refused"
+
+
+def killed(trials: Trials) -> str:
+    """kill -9 of the bridge in the middle of a payment: same ring, same port, payment approved"""
+    before, old = ring(), pid()
+    with Payment(1002):
+        os.kill(old, signal.SIGKILL)
+        until(lambda: pid() not in (0, old), 20, "another bridge")
+    assert ring() == before
+    still_open(trials)
+    booked(1002)
+    return f"ring {before}, process {old} -> {pid()}"
+
+
+def reloaded(trials: Trials) -> str:
+    """systemctl reload in the middle of a payment: same process, payment approved"""
+    before, old = ring(), pid()
+    with Payment(1003):
+        command("systemctl", "reload", BRIDGE, fine=True)
+    assert (ring(), pid()) == (before, old)
+    still_open(trials)
+    booked(1003)
+    return ""
+
+
+def upgraded(trials: Trials) -> str:
+    """the package is upgraded in the middle of a payment: bridge handed over, agent started again"""
+    bridge, agent, before = pid(), pid(AGENT), ring()
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    with Payment(1004):
+        words = ["apt-get", "install", "--yes", "-o", "Acquire::http::Proxy=http://127.0.0.1:9", "/root/later.deb"]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-300:] + done.stderr[-300:]
+    version = command("dpkg-query", "-W", "-f=${Version}", "tillwatch")
+    assert version.startswith("9+"), version
+    assert (pid(), ring()) == (bridge, before)
+    until(lambda: pid(AGENT) not in (0, agent) and show(AGENT, "ActiveState") == "active", 30, "the new agent")
+    still_open(trials)
+    booked(1004)
+    return f"to {version}"
+
+
+def watchdog(trials: Trials) -> str:
+    """watchdog: a bridge that hangs is started again, lines kept"""
+    before, old = ring(), pid()
+    os.kill(old, signal.SIGSTOP)
+    began = time.monotonic()
+    until(lambda: pid() not in (0, old), 90, "another bridge")
+    until(lambda: link() == "up", 20, "the line")
+    assert ring() == before
+    assert "Watchdog timeout" in command("journalctl", "-u", BRIDGE, "--no-pager", "-n", "50")
+    still_open(trials)
+    pay(1005)
+    booked(1005)
+    return f"after {time.monotonic() - began:.0f} s"
+
+
+def replugged(trials: Trials) -> str:
+    """the cable is pulled out and plugged in: the line comes back by its stable name, the port stays open"""
+    old = pid()
+    trials.ask("unplug")
+    until(lambda: link() == "down", 30, "the line down")
+    assert not list(Path("/dev/tillwatch").glob("*"))
+    trials.ask("plug")
+    began = time.monotonic()
+    until(lambda: link() == "up", 30, "the line up")
+    took = time.monotonic() - began
+    assert pid() == old
+    still_open(trials)
+    pay(1006)
+    booked(1006)
+    return f"up {took:.1f} s after"
+
+
+def agent_killed(_: Trials) -> str:
+    """kill -9 of the agent in the middle of a payment: nothing is missed"""
+    with Payment(1007):
+        os.kill(pid(AGENT), signal.SIGKILL)
+    booked(1007)
+    return ""
+
+
+def storm(trials: Trials) -> str:
+    """a bridge that keeps dying gives way to the passthrough, payments go on; and back"""
+    os.close(trials.held)
+    deaths = 0
+    while show(PASSTHROUGH, "ActiveState") != "active":
+        deaths += 1
+        assert deaths < 30, "no passthrough after 30 deaths"
+        found = pid()
+        if found:
+            os.kill(found, signal.SIGKILL)
+        time.sleep(0.4)
+    until(PORT.exists, 10, "the passthrough's port")
+    until(lambda: "unwatched" in command("journalctl", "-u", PASSTHROUGH, "--no-pager") or PORT.exists(), 10, "it")
+    assert command("stat", "-L", "-c", "%G", str(PORT)) == "cashier"
+    pay(1008)
+    command("systemctl", "reset-failed", BRIDGE)
+    command("systemctl", "start", BRIDGE, AGENT, fine=True)
+    assert show(PASSTHROUGH, "ActiveState") in ("inactive", "failed")
+    until(lambda: link() == "up", 30, "the line")
+    pay(1009)
+    booked(1009)
+    return f"after {deaths} deaths"
+
+
+def silent(_: Trials) -> str:
+    """no card number in the journal of systemd or on the disk of the state"""
+    said = command("journalctl", "--no-pager", "-o", "cat")
+    state = b"".join(path.read_bytes() for path in Path("/var/lib/tillwatch").rglob("*") if path.is_file())
+    for card in ("4111111111111111", "5017670000003000"):
+        assert card not in said
+        assert card.encode() not in state
+    return f"{len(said)} characters of log, {len(state)} bytes of state"
+
+
+def purged(_: Trials) -> str:
+    """purge: no unit, no user, no file"""
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    subprocess.run(["apt-get", "purge", "--yes", "tillwatch"], env=environment, capture_output=True, check=True)
+    left = command("sh", "-c", "find / -xdev -name '*tillwatch*' -not -path '/proc/*' -not -path '/var/log/*'")
+    assert [line for line in left.splitlines() if "/root/" not in line and "/sys/" not in line] == [], left
+    assert "no such user" in command("id", "tillwatch")
+    assert show(BRIDGE, "LoadState") == "not-found"
+    return ""
+
+
+def main() -> None:
+    """All trials, in an order in which one prepares the next."""
+    trials = Trials()
+    for trial in (
+        *(cable, start, group, check, sandbox, killed, reloaded, agent_killed, upgraded, watchdog, replugged),
+        *(storm, silent, purged),
+    ):
+        trials.run(trial)
+    trials.say("end")
+    subprocess.run(["systemctl", "poweroff"], check=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""QEMU with one FTDI cable (QEMU's usb-serial is one), whose other end is a TCP port of the host."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.guest.image import Image
+from tests.waits import until
+
+_CABLE = {"driver": "usb-serial", "chardev": "terminal", "id": "cable", "bus": "usb.0"}
+
+
+class Machine:
+    """A running guest. `talk` is its second serial port, a line each way at a time."""
+
+    def __init__(self, folder: Path, image: Image, terminal_port: int) -> None:
+        self.kvm = os.access("/dev/kvm", os.R_OK | os.W_OK)
+        self.console = folder / "console.log"
+        talk, monitor = folder / "talk", folder / "monitor"
+        words = [
+            "qemu-system-x86_64",
+            *(("-accel", "kvm", "-cpu", "host") if self.kvm else ("-accel", "tcg", "-cpu", "max")),
+            *("-m", "1024", "-smp", "2", "-display", "none", "-no-reboot", "-nic", "none"),
+            *("-kernel", str(image.kernel), "-initrd", str(image.initrd)),
+            *("-append", "root=/dev/vda rw console=ttyS0 quiet panic=1"),
+            *("-drive", f"file={image.disk},format=raw,if=virtio,cache=unsafe"),
+            *("-serial", f"file:{self.console}"),
+            *("-serial", f"unix:{talk},server=on,wait=off"),
+            *("-qmp", f"unix:{monitor},server=on,wait=off"),
+            *("-device", "qemu-xhci,id=usb"),
+            *("-chardev", f"socket,id=terminal,host=127.0.0.1,port={terminal_port},reconnect=1"),
+            *("-device", ",".join([_CABLE["driver"], *(f"{k}={v}" for k, v in _CABLE.items() if k != "driver")])),
+        ]
+        self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL)
+        until(lambda: talk.exists() and monitor.exists(), 30, "QEMU")
+        self._talk = _connect(talk)
+        self._monitor = _connect(monitor)
+        self._monitor_lines = self._monitor.makefile("r", encoding="utf-8")
+        self._events: list[str | None] = []
+        self._monitor_lines.readline()  # its greeting
+        self._order("qmp_capabilities")
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+        self._monitor_lines.close()
+        self._monitor.close()
+        self._talk.close()
+
+    def lines(self, seconds: float) -> Iterator[str]:
+        """What the guest says, a line at a time, until it is off. Raises TimeoutError when it is silent for so long."""
+        self._talk.settimeout(seconds)
+        waiting = b""
+        while data := self._talk.recv(4096):
+            waiting += data
+            *lines, waiting = waiting.split(b"\n")
+            yield from (line.decode(errors="replace").strip() for line in lines)
+
+    def answer(self, line: str) -> None:
+        """Say a line to the guest."""
+        self._talk.sendall(line.encode() + b"\n")
+
+    def unplug(self) -> None:
+        """Pull the cable out."""
+        self._order("device_del", id=_CABLE["id"])
+        self._await("DEVICE_DELETED")
+
+    def plug(self) -> None:
+        """Plug it in again."""
+        self._order("device_add", **_CABLE)
+
+    def _order(self, name: str, **arguments: str) -> None:
+        self._monitor.sendall(json.dumps({"execute": name, "arguments": arguments}).encode())
+        while "return" not in (said := self._read()):
+            if "error" in said:
+                raise RuntimeError(f"QEMU refuses {name}: {said['error']}")
+            self._events.append(said.get("event"))
+
+    def _await(self, event: str) -> None:
+        while event not in self._events:
+            self._events.append(self._read().get("event"))
+        self._events.clear()
+
+    def _read(self) -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(self._monitor_lines.readline())
+        return said
+
+
+def _connect(path: Path) -> socket.socket:
+    found = socket.socket(socket.AF_UNIX)
+    until(lambda: found.connect_ex(str(path)) == 0, 30, str(path))
+    return found

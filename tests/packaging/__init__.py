@@ -1,0 +1,1 @@
+"""The package: installed, upgraded and removed in a clean Debian."""
