@@ -2,6 +2,7 @@
 # make test      lint, types, import directions, tests: exactly what CI runs
 # make faults    the faults of docs/reliability.md at their full size (hours), or SIZE=50 of each
 # make fuzz      BYTES (10 million) random and broken bytes through every decoder
+# make docs      the documentation as a site, in site/; nothing of it comes from elsewhere
 # make demo      simulated cashier PCs with faults and a live page, on PORT
 # make deb      dist/tillwatch_VERSION_ARCH.deb (as root; ARCH=arm64, VERSION=…); test-deb tries it in a clean Debian
 # make guest    the package under a real systemd, in QEMU
@@ -22,7 +23,7 @@ STAMP := $(VENV)/.installed
 SYSTEM := mosquitto mosquitto-clients openssl libusb-1.0-0
 TEST_SYSTEM := socat strace systemd postgresql chromium fonts-noto-cjk
 
-.PHONY: install test test-system lint types unit faults fuzz deb test-deb guest demo bench lock clean
+.PHONY: install test test-system lint types unit faults fuzz deb test-deb guest demo bench docs lock clean
 
 install: $(STAMP)
 
@@ -73,6 +74,9 @@ demo: install
 bench: install
 	$(BIN)/python -m bench
 
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
+
 lock: install
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --output-file requirements/agent.txt pyproject.toml
@@ -80,4 +84,4 @@ lock: install
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe --extra test --extra usb --extra screen --extra docs --extra demo --extra collector --output-file requirements/dev.txt pyproject.toml
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info
