@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 ALLOWED = frozenset({"confirm", "diag", "bundle", "log-level", "resend"})
+#: those that take long, and run as processes of their own (agent/jobs.py)
+JOBS = frozenset({"diag", "bundle"})
 MAX_BYTES = 4096
 
 
@@ -20,6 +22,7 @@ class Command:
     sequence: int | None = None
     level: str | None = None
     transaction: str | None = None
+    terminal: str | None = None
 
 
 def parse_command(name: str, payload: bytes, now: float) -> Command | None:
@@ -36,6 +39,7 @@ def parse_command(name: str, payload: bytes, now: float) -> Command | None:
     if not isinstance(identity, str) or not 1 <= len(identity) <= 128 or expires is None:
         return None
     sequence, level, transaction = body.get("from"), body.get("level"), body.get("transaction")
+    terminal = body.get("terminal")
     return Command(
         name,
         identity,
@@ -43,6 +47,7 @@ def parse_command(name: str, payload: bytes, now: float) -> Command | None:
         sequence if type(sequence) is int and sequence > 0 else None,
         level if isinstance(level, str) else None,
         transaction if isinstance(transaction, str) else None,
+        terminal if isinstance(terminal, str) else None,
     )
 
 

@@ -29,13 +29,17 @@ from agent.config import Config
 from agent.confirm import Confirmer
 from agent.control import ControlServer
 from agent.engine import Engine
+from agent.enroll.fleet_watch import FleetWatch
+from agent.enroll.keeper import keeper_of
 from agent.errors import JournalError, UnreachableError
 from agent.events import AgentData, Draft, EventType, timestamp
+from agent.jobs import Jobs
 from agent.journal import Journal
 from agent.log import LEVELS, Logger, change_level, logger
 from agent.notify import Watchdog, notify
 from agent.payments import At, Book, State
 from agent.publish import Hooks, Publisher
+from agent.reconfigure import LOOK_S, Reconfigure, restart_service
 from agent.schedule import wait_of
 from agent.status import Status
 from agent.tap import Gap, Message, Record, Tap, Told
@@ -62,18 +66,24 @@ class Daemon:
         self._since = timestamp(time.time_ns())
         self._selector = selectors.DefaultSelector()
         self._stopping = False
+        #: ended to be started again, with another configuration
+        self.again = False
         self._watchdog = Watchdog()
         self._tap: Tap | None = None
         self._caught_up_at = 0
         self._bridge_tries = self._disk_tries = 0
         self._bridge_due = self._prune_due = 0.0
-        self._child = False
+        self._child = self._bridge_restarted = False
         #: the bridge is a service of its own: whatever becomes of it, it is waited for and never started from here
         self._service = os.environ.get(_BRIDGE) == "service"
         self._process: subprocess.Popen[bytes] | None = None  # the child that we started; a taken-over one is not ours
         self._publisher: Publisher | None = None
         self._calls: queue.SimpleQueue[tuple[str, Future[str]]] = queue.SimpleQueue()
         self._wake: socket.socket | None = None
+        self._jobs = Jobs(config.path)
+        self._reconfigure = Reconfigure()
+        self._fleet = FleetWatch(config, self._reconfigure.want, log)
+        self._keeper = keeper_of(config.agent.state_dir, self._fleet.look, log)
         self._engine = self._build_engine()
         heard = {name: watcher.book.heard for name, watcher in self._engine.watchers.items()}
         found = (asker_of(terminal, heard[terminal.name]) for terminal in config.terminals)
@@ -84,6 +94,7 @@ class Daemon:
         """Run until SIGTERM or SIGINT. Raises TillwatchError when it can't start."""
         wake = self._catch_signals()
         status = Status(self._config, self._since, lambda: self._engine)
+        status.configuration = self._fleet.report if self._keeper else None
         answers = {"status": lambda _: status.answer(), "confirm": self._confirm_for_a_person}
         control = ControlServer(self._config.agent.run_dir, self._selector, answers)
         self._publisher = self._build_publisher(status)
@@ -91,13 +102,16 @@ class Daemon:
         if self._publisher:
             self._publisher.start()
         self._reach_bridge(first=True)
+        if self._keeper:
+            self._keeper.start()
         notify("READY=1")
         self._log.info("agent.ready", terminals=[t.name for t in self._config.terminals])
         try:
             while not self._stopping:
                 self._turn()
         finally:
-            notify("STOPPING=1")
+            if not self.again:
+                notify("STOPPING=1")
             self._stop(control, wake)
         return 0
 
@@ -116,7 +130,11 @@ class Daemon:
         if self._config.mqtt is None:
             return None
         hooks = Hooks(
-            state=status.message, metrics=status.metrics, log_level=_set_level, confirm=self._confirm_remotely
+            state=status.message,
+            metrics=status.metrics,
+            log_level=_set_level,
+            confirm=self._confirm_remotely,
+            job=self._jobs.start,
         )
         journal = self._engine.journal
         publisher = Publisher(self._config.mqtt, journal.source, journal.path, hooks, logger())
@@ -151,6 +169,7 @@ class Daemon:
                 self._ask()
             else:
                 self._engine.waited(_now())
+            self._begin_anew()
             if now >= self._prune_due:
                 self._prune_due = now + PRUNE_EVERY_S
                 self._engine.journal.prune(time.time_ns() - KEEP_DAYS * 86_400_000_000_000, KEEP_EVENTS)
@@ -168,12 +187,20 @@ class Daemon:
             return 0
         waits = [self._watchdog.every_s or _LONGEST_SLEEP_S]
         now = time.monotonic()
+        if self._reconfigure.wanted:
+            waits.append(LOOK_S)
         if self._tap is None:
             waits.append(self._bridge_due - now)
         if self._is_live():
             dues = (self._engine.deadline_mono_ns(), self._confirmer.deadline_mono_ns())
             waits += [due / 1e9 - now for due in dues if due is not None]
         return max(0.0, min(waits))
+
+    def _begin_anew(self) -> None:
+        """Where another configuration waits and nothing is under way: end, and be started again with it."""
+        books = [watcher.book for watcher in self._engine.watchers.values()]
+        if self._reconfigure.may_now(books, not self._confirmer.idle, time.time_ns()):
+            self.again = self._stopping = True
 
     def _is_live(self) -> bool:
         """Whether all that passed before now has been read: only then does silence mean something."""
@@ -258,6 +285,8 @@ class Daemon:
             tap = _connect(run_dir)
             if tap is not None and tap.hello.child and tap.hello.digest != digest(settings["lines"]):
                 tap = self._replace_outdated(tap)
+            if tap is not None and not tap.hello.child and tap.hello.digest != digest(settings["lines"]):
+                tap = self._restart_outdated(tap)
             if tap is None and self._service:
                 raise UnreachableError("bridge.unreachable", path=run_dir / wire.SOCKET_NAME)
             if tap is None:
@@ -289,6 +318,19 @@ class Daemon:
         self._log.info("bridge.replaced", detail="its configuration has changed")
         tap.close()
         stop_bridge(self._config.agent.run_dir)
+        return None
+
+    def _restart_outdated(self, tap: Tap) -> Tap | None:
+        """A service whose lines are not those of the fleet's configuration: once, have systemd start it anew."""
+        if self._config.fleet_version is None or self._bridge_restarted:
+            return tap
+        self._bridge_restarted = True
+        if not restart_service(tap.hello.pid):
+            self._log.warning("bridge.outdated", detail="restart tillwatch-bridge to take the new settings")
+            return tap
+        self._log.info("bridge.restarted", detail="its configuration has changed")
+        tap.close()
+        self._service = True
         return None
 
     def _lose_bridge(self) -> None:
@@ -344,8 +386,11 @@ class Daemon:
 
     def _stop(self, control: ControlServer, wake: socket.socket) -> None:
         self._log.info("agent.stopping")
+        self._jobs.close()
         self._drop_tap()
-        if self._child:
+        if self._keeper:
+            self._keeper.stop()
+        if self._child and not self.again:
             stop_bridge(self._config.agent.run_dir)
             self._reap()
         try:

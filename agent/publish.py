@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import select
 import ssl
 import threading
@@ -27,9 +28,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.commands import Command, parse_command
+from agent.commands import JOBS, Command, parse_command
 from agent.config import Mqtt
 from agent.events import Source
+from agent.jobs import Done
 from agent.log import Logger
 from agent.outbox import Outbox
 from agent.stored import parse_stored
@@ -51,13 +53,23 @@ class Hooks:
     """What the publisher asks of the agent. All are called in the publisher's thread and must not block for long.
 
     `state(online, acknowledged)` and `metrics()` give the JSON to publish; `log_level` changes what is logged and
-    says whether it knew the level; `confirm` has a terminal asked about a transaction and says "asking", or why not.
+    says whether it knew the level; `confirm` has a terminal asked about a transaction and says "asking", or why not;
+    `job` begins a command that takes long, and says why not (agent/jobs.py).
     """
 
     state: Callable[[bool, int], bytes]
     metrics: Callable[[], bytes]
     log_level: Callable[[str], bool]
     confirm: Callable[[str], str]
+    job: Callable[[Command, Done], str | None] = lambda _command, _done: "not_supported"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """Where an answer goes; `to` None: nobody wants it."""
+
+    to: str | None
+    correlation: bytes | None
 
 
 class Publisher:
@@ -77,6 +89,7 @@ class Publisher:
         self.connected = False
         self.acknowledged = 0
         self.resend_from: int | None = None
+        self.finished: queue.SimpleQueue[tuple[str, _Reply, str]] = queue.SimpleQueue()  # id, where to, answer
 
     def start(self) -> None:
         """Begin."""
@@ -181,6 +194,7 @@ class _Session:
         while True:
             self._publish_state()
             self._publish_more()
+            self._answer_jobs()
             if own._stopping.is_set() and (self._drained() or time.monotonic() > own._drain_until):
                 self._leave()
                 return
@@ -300,13 +314,38 @@ class _Session:
         if message.retain or command is None:
             self._own._log.warning("command.ignored", topic=message.topic, retained=message.retain)
             return
-        answer = self._execute(command)
-        reply_to = getattr(message.properties, "ResponseTopic", None)
-        if reply_to:
-            properties = _publish_properties()
-            if correlation := getattr(message.properties, "CorrelationData", None):
-                properties.CorrelationData = correlation
-            client.publish(reply_to, answer, 1, properties=properties)
+        reply = _Reply(
+            getattr(message.properties, "ResponseTopic", None), getattr(message.properties, "CorrelationData", None)
+        )
+        if command.name in JOBS:
+            self._begin_job(client, command, reply)
+        else:
+            _answer(client, reply, self._execute(command))
+
+    def _begin_job(self, client: mqtt.Client, command: Command, reply: _Reply) -> None:
+        """A command that takes long: its answer comes when it has ended, perhaps over a later connection."""
+        own = self._own
+        stored = self._outbox.command_result(command.id)
+        if stored is not None:
+            _answer(client, reply, stored)
+            return
+
+        def done(error: str | None, result: Any) -> None:
+            answer = {"id": command.id, "ok": error is None, "error": error, "result": result}
+            own.finished.put((command.id, reply, json.dumps(answer, ensure_ascii=False)))
+            own.wake()
+
+        error = "expired" if command.expired else own._hooks.job(command, done)
+        own._log.info("command.begun", name=command.name, id=command.id, error=error)
+        if error is not None:  # not kept: a job that could not begin now may be asked for again
+            _answer(client, reply, json.dumps({"id": command.id, "ok": False, "error": error}))
+
+    def _answer_jobs(self) -> None:
+        while not self._own.finished.empty():
+            identity, reply, answer = self._own.finished.get()
+            self._outbox.keep_command_result(identity, answer, time.time_ns())
+            self._own._log.info("command.executed", id=identity)
+            _answer(self._client, reply, answer)
 
     def _execute(self, command: Command) -> str:
         """Do what an allowed command asks, once; a repeated one gets the answer of the first time."""
@@ -321,14 +360,20 @@ class _Session:
         elif command.name == "confirm":
             said = self._own._hooks.confirm(command.transaction) if command.transaction else "not_pending"
             error = None if said == "asking" else said
-        elif command.name != "log-level":
-            error = "not_supported"
         elif command.level is None or not self._own._hooks.log_level(command.level):
             error = "unknown_level"
         answer = json.dumps({"id": command.id, "ok": error is None, "error": error})
         self._outbox.keep_command_result(command.id, answer, time.time_ns())
         self._own._log.info("command.executed", name=command.name, id=command.id, error=error)
         return answer
+
+
+def _answer(client: mqtt.Client, reply: _Reply, answer: str) -> None:
+    if reply.to:
+        properties = _publish_properties()
+        if reply.correlation:
+            properties.CorrelationData = reply.correlation
+        client.publish(reply.to, answer, 1, properties=properties)
 
 
 def _publish_properties() -> Properties:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from agent.commands import Command
 from agent.config import Mqtt
+from agent.jobs import Done
 from agent.journal import Journal
 from agent.log import logger
 from agent.publish import WINDOW, Hooks, Publisher
@@ -244,6 +248,33 @@ def test_late_unknown_and_unsupported_commands_do_nothing(broker: Broker, tmp_pa
     assert commander.ask("log-level", {"id": "l1", "expires": 4e9, "level": "loud"})["error"] == "unknown_level"
     assert commander.ask("log-level", {"id": "l2", "expires": 4e9, "level": "debug"})["ok"] is True
     assert agent.levels == ["debug"]
+    commander.close()
+    agent.stop()
+
+
+def test_a_command_that_takes_long_is_answered_when_it_has_ended_and_once(broker: Broker, tmp_path: Path) -> None:
+    agent = Agent(tmp_path, settings(broker))
+    begun: list[str] = []
+
+    def job(command: Command, done: Done) -> str | None:
+        begun.append(command.id)
+        if command.terminal == "pos9":
+            return "busy"
+        threading.Thread(target=done, args=(None, [{"terminal": command.terminal}])).start()
+        return None
+
+    agent.publisher._hooks = replace(agent.publisher._hooks, job=job)
+    until(lambda: agent.publisher.connected)
+    commander = Commander(broker)
+    asked: dict[str, object] = {"id": "d1", "expires": 4e9, "terminal": "pos1"}
+    answer = {"id": "d1", "ok": True, "error": None, "result": [{"terminal": "pos1"}]}
+    assert commander.ask("diag", asked) == answer
+    assert commander.ask("diag", asked) == answer
+    busy: dict[str, object] = {"id": "d2", "expires": 4e9, "terminal": "pos9"}
+    assert commander.ask("diag", busy)["error"] == "busy"
+    assert commander.ask("diag", busy | {"terminal": "pos1"})["ok"] is True
+    assert commander.ask("diag", {"id": "d3", "expires": 1})["error"] == "expired"
+    assert begun == ["d1", "d2", "d2"]
     commander.close()
     agent.stop()
 
