@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 from agent.book import advance
 from agent.bridge import wire
 from agent.events import Draft, EventType, TerminalData
+from agent.evidence import SECOND
 from agent.payments import At, Book, Link, LinkDown, Terms
-from agent.watch import SENDER, Seen, Watcher, happened_in
+from agent.watch import QUIET_MARGIN_NS, SENDER, Seen, Watcher, happened_in
 from drivers.detection import AUTO, FALLBACK, Detector
 from drivers.driver import Decoder
 from drivers.observations import Direction
@@ -28,7 +29,7 @@ from drivers.observations import Direction
 #: bytes that are held for one terminal; a payment has some 2 KiB, with its receipts 10
 MOST_HELD = 256 * 1024
 #: a frame of none of the candidates pauses for that long
-BYTE_GAP_S = 2.0
+_GAP_NS = 2 * SECOND
 _ABOUT_LINK = (EventType.TERMINAL_CONNECTED, EventType.TERMINAL_DISCONNECTED, EventType.TERMINAL_FAULT)
 
 _A_RECORD = 64  # bytes that a record costs beside its payload
@@ -60,7 +61,7 @@ class DetectingWatcher(Watcher):
 
     `candidates`: a new decoder of each protocol that may be spoken. `watcher_of`: the watcher of a protocol.
     `decided(terminal, protocol)` is called when it is clear, before what was held has its effect. `fallback`: the
-    protocol that hears a line which nobody understands, None where there is none.
+    protocol that hears a line which nobody understands, None where there is none; `ear`: a new decoder of it.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class DetectingWatcher(Watcher):
         watcher_of: NewWatcher,
         decided: Decided,
         fallback: str | None = FALLBACK,
+        ear: Callable[[], Decoder] | None = None,
     ) -> None:
         self._terms = terms
         self._book = book
@@ -78,7 +80,7 @@ class DetectingWatcher(Watcher):
         self._watcher_of = watcher_of
         self._decided = decided
         self._fallback = fallback
-        self._detector = Detector(candidates)
+        self._detector = Detector(candidates, ear)
         self._held: deque[_Held] = deque()
         self._held_bytes = 0
         self._oldest: Seen | None = None  # of those that the ring of today still has
@@ -87,6 +89,7 @@ class DetectingWatcher(Watcher):
         if book.heard in candidates or (fallback is not None and book.heard == fallback):
             assert book.heard is not None  # noqa: S101  it is one of them
             self._inner = watcher_of(book.heard, book)
+            self._detector.deaf()
 
     # --- what others see ---
 
@@ -121,7 +124,11 @@ class DetectingWatcher(Watcher):
 
     def deadline_mono_ns(self) -> int | None:
         """When `tick` has something to do."""
-        return self._inner.deadline_mono_ns() if self._inner else None
+        if self._inner:
+            return self._inner.deadline_mono_ns()
+        if not self._detector.printing or not self._heard_mono_ns:
+            return None
+        return min(self._heard_mono_ns.values()) + _GAP_NS + QUIET_MARGIN_NS
 
     # --- what happens ---
 
@@ -139,12 +146,8 @@ class DetectingWatcher(Watcher):
             return self._inner.record(seen)
         drafts = self._inner.record(seen) if self._inner else self._undecided(seen)
         self._hear(seen)
-        protocol = self._detector.standing.clear
-        if protocol is None and self._inner is None and self._detector.unknown:
-            protocol = self._fallback
-        if protocol is not None and protocol != self.book.heard:
-            drafts += self._decide(protocol, seen)
-        return drafts
+        protocol = self._heard_now()
+        return drafts + self._decide(protocol, seen.wall_ns) if protocol is not None else drafts
 
     def missed(self, at: At) -> list[Draft]:
         """Bytes passed that nobody saw."""
@@ -166,7 +169,8 @@ class DetectingWatcher(Watcher):
 
     def tick(self, at: At) -> list[Draft]:
         """Time has passed."""
-        return self._inner.tick(at) if self._inner else []
+        drafts = [] if self._inner else self._fell_silent(at)
+        return drafts + self._inner.tick(at) if self._inner else drafts
 
     def waited(self, at: At) -> list[Draft]:
         """Time has passed, and there may be records from before."""
@@ -199,12 +203,21 @@ class DetectingWatcher(Watcher):
         sender = SENDER.get(seen.kind)
         if sender is not None:
             last = self._heard_mono_ns.get(sender)
-            if last is not None and seen.mono_ns - last > BYTE_GAP_S * 1e9:
+            if last is not None and seen.mono_ns - last > _GAP_NS:
                 self._detector.silence(sender)
             self._heard_mono_ns[sender] = seen.mono_ns
             self._detector.feed(sender, seen.payload)
         elif seen.kind == wire.LINK and json.loads(seen.payload)["link"] != "up":
             self._detector.reset()
+
+    def _fell_silent(self, at: At) -> list[Draft]:
+        """A slip that nobody cuts ends when the printer is quiet: perhaps it is the first thing that can be read."""
+        for sender, last in list(self._heard_mono_ns.items()):
+            if last + _GAP_NS + QUIET_MARGIN_NS <= at.mono_ns:
+                del self._heard_mono_ns[sender]
+                self._detector.silence(sender)
+        protocol = self._heard_now()
+        return self._decide(protocol, at.wall_ns) if protocol is not None else []
 
     def _advance(self, what: object, at: At) -> list[Draft]:
         self._book, drafts = advance(self._book, what, at, self._terms)
@@ -212,7 +225,14 @@ class DetectingWatcher(Watcher):
 
     # --- the decision ---
 
-    def _decide(self, protocol: str, seen: Seen) -> list[Draft]:
+    def _heard_now(self) -> str | None:
+        """The protocol that the line is to be followed with from now on; None while nothing has changed."""
+        protocol = self._detector.standing.clear
+        if protocol is None and self._inner is None and self._detector.unknown:
+            protocol = self._fallback
+        return protocol if protocol != self.book.heard else None
+
+    def _decide(self, protocol: str, wall_ns: int) -> list[Draft]:
         """From here on the line is this protocol's; what was held has its effect now."""
         now = self.book
         link = now.link, now.link_reason
@@ -226,10 +246,11 @@ class DetectingWatcher(Watcher):
         if (inner.book.link is Link.DOWN) is not (link[0] is Link.DOWN):  # what told of it was too old to be held
             inner.book = replace(inner.book, link=link[0], link_reason=link[1])
         self._inner = inner
+        self._detector.deaf()
         if not self._provisional:
             self._detector = Detector({})
         self._decided(self._terms.terminal, protocol)
-        return [_told(inner, seen), *drafts]
+        return [_told(inner, wall_ns), *drafts]
 
 
 def _replayed(inner: Watcher, what: _Held) -> list[Draft]:
@@ -247,7 +268,7 @@ def _was_told(draft: Draft) -> bool:
     return draft.type in _ABOUT_LINK or getattr(draft.data, "reason", None) == "settings_refused"
 
 
-def _told(inner: Watcher, seen: Seen) -> Draft:
+def _told(inner: Watcher, wall_ns: int) -> Draft:
     """The event that names the protocol from now on."""
     data = TerminalData(
         terminal=inner.terms.terminal,
@@ -258,4 +279,4 @@ def _told(inner: Watcher, seen: Seen) -> Draft:
         detail=inner.terms.protocol,
     )
     kind = EventType.TERMINAL_DISCONNECTED if inner.book.link is Link.DOWN else EventType.TERMINAL_CONNECTED
-    return Draft(kind, data, seen.wall_ns)
+    return Draft(kind, data, wall_ns)

@@ -66,7 +66,7 @@ def watcher_of(terminal: config.Terminal, book: Book, decided: Decided = _nobody
         return _watcher(terminal, terminal.protocol, book)
     drivers = list(_drivers())
     candidates = {d.name: partial(d.decoder, framing_of(terminal, d)) for d in drivers if is_candidate(d)}
-    fallback = next((d.name for d in drivers if d.name == FALLBACK), None)
+    fallback = next((d for d in drivers if d.name == FALLBACK), None)
     terms = Terms(
         terminal=terminal.name,
         protocol=AUTO,
@@ -75,7 +75,8 @@ def watcher_of(terminal: config.Terminal, book: Book, decided: Decided = _nobody
         answer_timeout_ns=0,  # it opens no payment
         delivery_timeout_ns=0,
     )
-    return DetectingWatcher(terms, book, candidates, partial(_watcher, terminal), decided, fallback)
+    name, ear = (fallback.name, partial(fallback.decoder, fallback.framings[0])) if fallback else (None, None)
+    return DetectingWatcher(terms, book, candidates, partial(_watcher, terminal), decided, name, ear)
 
 
 def _drivers() -> Iterator[Driver]:

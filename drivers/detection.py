@@ -9,7 +9,10 @@ Pure, and it never asks a terminal anything. It decides only when the line leave
     no frame of it, or a broken one        -1
 
 Candidates that read the same frames (an STX … ETX LRC can belong to many protocols) differ in what they understand:
-a frame whose layout is unknown to a decoder is noise to it. FALLBACK is what hears a line that nobody understands.
+a frame whose layout is unknown to a decoder is noise to it.
+
+FALLBACK is what hears a line that nobody understands: one on which much has passed, or a whole slip was printed, and
+of which no candidate has understood a frame.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ CLEAR = 9
 LEAD = 3
 #: so many bytes that no candidate understands, and FALLBACK listens until one does
 UNKNOWN_BYTES = 2048
+_A_FRAME = 3  # one good frame; what has no checksum may be understood by chance
 _LOWEST = -60  # noise of a bad start is forgiven after a few exchanges
 
 
@@ -95,32 +99,69 @@ class Standing:
 
 
 @dataclass(slots=True)
+class _Ear:
+    """Listens for slips alone."""
+
+    decoder: Decoder
+    printed: bool = False
+
+    def heard(self, seen: list[Observation]) -> None:
+        """Whether a slip was among it that says how a transaction ended."""
+        self.printed = self.printed or any(map(_is_slip, seen))
+
+
+def _is_slip(seen: Observation) -> bool:
+    slip = seen.slip if isinstance(seen, Receipt) and seen.complete else None
+    return slip is not None and slip.kind is not None and slip.outcome is not None
+
+
+@dataclass(slots=True)
 class Detector:
-    """Hears one line in both directions. `decoders`: a new decoder of each candidate, by the protocol's name."""
+    """Hears one line in both directions. `decoders`: a new decoder of each candidate, by the protocol's name.
+
+    `ear`: a new decoder that listens for printed slips, the fallback's.
+    """
 
     decoders: Mapping[str, Callable[[], Decoder]]
+    ear: Callable[[], Decoder] | None = None
     bytes_heard: int = 0
     _candidates: dict[str, _Candidate] = field(default_factory=dict)
+    _ear: _Ear | None = None
 
     def __post_init__(self) -> None:
         self._candidates = {name: _Candidate(new()) for name, new in self.decoders.items()}
+        self._ear = _Ear(self.ear()) if self.ear else None
 
     def feed(self, direction: Direction, data: bytes) -> None:
         """Take bytes that `direction` sent."""
         self.bytes_heard += len(data)
-        for candidate in self._candidates.values():
-            candidate.heard(candidate.decoder.feed(direction, data))
+        for listener in self._listeners:
+            listener.heard(listener.decoder.feed(direction, data))
 
     def silence(self, direction: Direction) -> None:
         """The sender has paused for longer than any frame does."""
-        for candidate in self._candidates.values():
-            candidate.heard(candidate.decoder.silence(direction))
+        for listener in self._listeners:
+            listener.heard(listener.decoder.silence(direction))
 
     def reset(self) -> None:
         """The line was cut: partial frames and exchanges end, what was learned stays."""
+        for listener in self._listeners:
+            listener.heard(listener.decoder.reset())
         for candidate in self._candidates.values():
-            candidate.heard(candidate.decoder.reset())
             candidate.asked = False
+
+    def deaf(self) -> None:
+        """Whoever is to hear of slips hears the line itself now."""
+        self._ear = None
+
+    @property
+    def _listeners(self) -> list[_Candidate | _Ear]:
+        return [*self._candidates.values(), *([self._ear] if self._ear else [])]
+
+    @property
+    def printing(self) -> bool:
+        """Whether something is being printed that silence would end."""
+        return self._ear is not None and not self._ear.decoder.idle
 
     @property
     def idle(self) -> bool:
@@ -135,8 +176,9 @@ class Detector:
 
     @property
     def unknown(self) -> bool:
-        """Much was heard, and nobody has understood any of it."""
-        return self.bytes_heard >= UNKNOWN_BYTES and all(one.score <= 0 for one in self._candidates.values())
+        """Much was heard, or a slip, and nobody has understood any of it."""
+        enough = self.bytes_heard >= UNKNOWN_BYTES or (self._ear is not None and self._ear.printed)
+        return enough and all(one.score < _A_FRAME and not one.matched for one in self._candidates.values())
 
 
 def line_of(protocol: str, get: Callable[[str], Driver]) -> LineDefaults:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -213,4 +214,58 @@ def test_people_are_told_by_the_protocol_that_was_heard(tmp_path: Path) -> None:
         assert history.protocol("pos1", "auto") == "concert"
         assert history.protocol("pos1", "zvt") == "zvt"  # written down since
         assert history.protocol("pos2", "auto") == "auto"
+    heard.journal.close()
+
+
+# --- a printer, and nothing else --------------------------------------------------------------------------------------
+
+SLIP = next((Path(__file__).parent.parent / "data" / "receipts").glob("04_*.txt")).read_text("utf-8").encode("gbk")
+
+
+class Printing(Running):
+    """A terminal as it is configured, with protocol = "auto"."""
+
+    def start(self) -> None:
+        self.journal = Journal(self.folder, "site", "pc")
+        terminal = replace(terminal_of(self.folder), name="pos1", protocol="auto")
+        self.watcher = watcher_of(terminal, self.journal.books().get("pos1", Book()))
+        self.engine = Engine(self.journal, {"pos1": self.watcher}, lambda _drafts: None)
+
+
+def outcomes(running: Running) -> list[object]:
+    return [data["outcome"] for kind, data in running.told() if kind == "transaction.completed"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_one_whole_slip_that_nobody_cuts_is_a_transaction_when_the_printer_falls_silent(
+    tmp_path: Path, crash: bool
+) -> None:
+    heard = Printing(tmp_path)
+    records = tape([link(True), *((wire.TERMINAL, SLIP[at : at + 50]) for at in range(0, len(SLIP), 50))])
+    heard.feed(records, heard.begin())
+    if crash:
+        heard.crash()
+        heard.feed(records, heard.begin())
+    due = heard.engine.deadline_mono_ns()
+    assert due is not None
+    assert due > records[-1].mono_ns + 2 * SECOND
+    heard.engine.tick(At(T0, due, "tick"))
+    assert heard.watcher.protocol == "auto → sniffer"
+    assert outcomes(heard) == ["approved"]
+    assert heard.engine.deadline_mono_ns() is None
+    heard.journal.close()
+
+
+def test_one_whole_slip_that_is_cut_is_a_transaction_at_once(tmp_path: Path) -> None:
+    heard = Printing(tmp_path)
+    whole(heard, tape([link(True), (wire.TERMINAL, SLIP + b"\n\x1dV\x00")]))
+    assert outcomes(heard) == ["approved"]
+    heard.journal.close()
+
+
+def test_a_slip_printed_by_a_protocol_that_is_being_understood_decides_nothing(tmp_path: Path) -> None:
+    heard = Printing(tmp_path)
+    first = payment(1234)
+    whole(heard, tape([link(True), *first[:6], (wire.TERMINAL, SLIP + b"\n\x1dV\x00"), *first[6:], *payment(50)]))
+    assert heard.watcher.protocol == "auto → concert"
     heard.journal.close()
