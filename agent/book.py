@@ -302,7 +302,7 @@ def _answer_to_inquiry(book: Book, answer: Answer, at: At, terms: Terms) -> Step
 def _orphan(book: Book, answer: Answer, at: At, terms: Terms) -> Step:
     """An answer whose request passed before we watched: it happened, so it is recorded."""
     before = book.current
-    request = Request(direction=Direction.CASHIER, kind=Kind.OTHER, message="unseen request")
+    request = Request(direction=Direction.CASHIER, kind=answer.kind or Kind.OTHER, message="unseen request")
     book, started = _begin(book, request, at, terms)
     book, drafts = _answer_while_open(book, answer, at, terms)
     return book, started + drafts + contradiction(before, book.current, at, terms)

@@ -172,6 +172,7 @@ class Answer(Observation):
     `final`: with this frame the terminal has said all it will say.
     `at_once`: the terminal answered before it knew; the outcome can't come from this exchange.
     `reverses`: it answers a reversal: REVERSED, NOT_EXECUTED (there was nothing to undo), or UNKNOWN (not accepted).
+    `kind`: of what, where it says so itself and no request was seen.
     """
 
     outcome: Outcome | None
@@ -179,6 +180,7 @@ class Answer(Observation):
     message: str
     at_once: bool = False
     reverses: bool | None = None
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

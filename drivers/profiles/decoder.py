@@ -23,6 +23,7 @@ from drivers.profiles.messages import (
     Reading,
     facts_of,
     fits,
+    kind_said,
     lines_of,
     outcome_of,
     recognise,
@@ -146,6 +147,7 @@ class ProfileDecoder:
                 message=reading.message.name,
                 facts=facts_of(self._profile, reading),
                 text=text,
+                kind=kind_said(self._profile, reading) if asked is None else None,
             )
         ]
         seen += [

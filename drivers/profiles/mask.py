@@ -70,9 +70,9 @@ def masked(profile: Profile, shape: Shape, direction: Direction, frame: Frame) -
             # A number may also stand where no value does: in a key, or across fields that are not those of the message.
             # It is looked for in what was said as well: what was blanked beside it may have made it part of another.
             for found in _NUMBER.finditer(frame.payload):
-                at = slice(frame.start + found.start(), frame.start + found.end())
-                if out[at] == found.group():
-                    out[at] = _hidden(found)
+                place = slice(frame.start + found.start(), frame.start + found.end())
+                if out[place] == found.group():
+                    out[place] = _hidden(found)
             out[frame.start : frame.end] = _NUMBER.sub(_hidden, bytes(out[frame.start : frame.end]))
     _check_as_before(shape, frame, out)
     return bytes(out)

@@ -169,6 +169,12 @@ def transaction_of(profile: Profile, reading: Reading) -> Transaction:
     return Transaction(code=code, name=name, kind=kind, proves=Proves.NOTHING)
 
 
+def kind_said(profile: Profile, reading: Reading) -> Kind | None:
+    """What an answer says that it is of, by its own transaction code."""
+    known = profile.kinds.get(reading.text(Fact.KIND))
+    return known.kind if known is not None else None
+
+
 def outcome_of(profile: Profile, codes: CodeBook, reading: Reading, asked: Transaction | None) -> Outcome | None:
     """How the transaction ended, by this answer; None where it says nothing about one.
 

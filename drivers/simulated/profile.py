@@ -281,6 +281,8 @@ class SimulatedProfile:
         echoed = {fact: request.text(fact) for fact in _ECHOED if request is not None and request.text(fact)}
         self._sequence = self._sequence % 255 + 1
         said = {Fact.SEQUENCE: str(self._sequence), Fact.ACKNOWLEDGES: self._their_sequence, **echoed, **facts}
+        if (meaning := self._codes.meaning(said.get(Fact.RESPONSE_CODE))) is not None:
+            said.setdefault(Fact.TEXT, meaning.text["zh-CN"])
         known = {fact: text for fact, text in said.items() if text}
         return compose(self._profile, self._shape, Direction.TERMINAL, message, known, self._profile.simulated)
 

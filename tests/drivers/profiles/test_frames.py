@@ -24,7 +24,13 @@ PROFILES = {
     "mis/wizarpos_opc": "wizarpos-opc",
     "mis/paycloud": "paycloud",
     "mis/wonder": "wonder",
+    "mis/bankall": "ums-bankall",
+    "mis/landi_pipe": "landi-pipe",
+    "mis/icbc_fixed": "icbc-std",
+    "mis/keeper_csv": "keeper-csv",
 }
+#: formats whose framing is an assumption: no profile is shipped, test_calls.py reads them with one of its own
+ASSUMED = {"mis/newpos_crc"}
 NAMES = {
     "stan": "trace",
     "rrn": "reference",
@@ -35,7 +41,12 @@ NAMES = {
     "tid": "terminal_id",
     "mid": "merchant_id",
     "order_no": "channel_order",
+    "qr_order": "channel_order",
+    "his_order": "order",
+    "voucher": "trace",
 }
+#: in a request these are the numbers of the payment that is to be undone, and not its own
+OF_THE_ORIGINAL = {"rrn": "original_reference", "date": "original_date", "vou": "original_voucher"}
 OUTCOMES = {
     "final_approved": "approved",
     "final_declined": "declined",
@@ -51,6 +62,8 @@ KINDS = {
     "host_request": ("progress", "host_reversal"),
 }
 NOT_OF_THE_FRAME = {"note"}
+#: what only the request before it shows: test_calls.py
+NEEDS_ITS_REQUEST = {"ums-bankall-lrcmismatch"}
 
 
 def seen_in(case: dict[str, Any]) -> list[Observation]:
@@ -71,16 +84,23 @@ def check(name: str, wanted: object, shown: dict[str, Any]) -> None:
         assert fields["outcome"] == OUTCOMES[str(wanted)]
     elif name == "card_masked":
         assert fields["card"]["masked"] == wanted
+    elif shown["kind"] == "request" and name in OF_THE_ORIGINAL:
+        assert fields[OF_THE_ORIGINAL[name]] == wanted
+        assert "reference" not in fields
     else:
         assert fields[NAMES.get(name, name)] == wanted
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, id=c["id"]) for c in CASES if c["protocol"] in PROFILES])
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, id=c["id"]) for c in CASES if c["protocol"] in PROFILES and c["id"] not in NEEDS_ITS_REQUEST],
+)
 def test_a_known_frame_decodes_to_its_fields(case: dict[str, Any]) -> None:
     seen = seen_in(case)
     assert not any(isinstance(each, Noise) for each in seen)
     shown = as_dict(seen[-1])
-    assert shown["checksum"] == ("none" if len(case["hex"]) == 2 else "ok")
+    call = registry.get(PROFILES[case["protocol"]]).silence_ends
+    assert shown["checksum"] == ("none" if len(case["hex"]) == 2 or call else "ok")
     for name, wanted in case["expect"].items():
         if name not in NOT_OF_THE_FRAME:
             check(name, wanted, shown)
@@ -96,10 +116,4 @@ def test_no_format_of_the_file_is_forgotten() -> None:
     formats = {case["protocol"] for case in CASES if case["protocol"].startswith("mis/")}
     shipped = registry.profiles()
     assert all(name in shipped for name in PROFILES.values())
-    assert formats - PROFILES.keys() <= {
-        "mis/newpos_crc",
-        "mis/bankall",
-        "mis/landi_pipe",
-        "mis/icbc_fixed",
-        "mis/keeper_csv",
-    }
+    assert formats - PROFILES.keys() == ASSUMED
