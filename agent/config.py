@@ -108,7 +108,10 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A configuration that may be used. `mqtt` is None where nothing is published."""
+    """A configuration that may be used. `mqtt` is None where nothing is published.
+
+    `fleet_version`: of the fleet's configuration that is in it (agent/fleet.py).
+    """
 
     agent: Agent
     terminals: tuple[Terminal, ...]
@@ -116,6 +119,7 @@ class Config:
     log: Log
     proof: Proof
     path: Path
+    fleet_version: int | None = None
 
     def protocol_of(self, terminal: str) -> str:
         """The protocol of a terminal; empty when the terminal is not configured any more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from agent.config_schema import AGENT, CONFIRM, LOG, MQTT, PROOF, SECTIONS, TABL
 from agent.config_source import Place, Source, UnreadableError
 from agent.config_source import read as read_source
 from agent.config_values import BrokerUrl, FilePath, Kind, RefusedError, nearest, shown
+from agent.fleet import Overlay
+from agent.fleet_store import overlay_for
 from agent.phrase import Phrase, phrase
 
 _PREFIX = "TILLWATCH_"
@@ -31,20 +33,33 @@ class _Table:
     values: dict[str, Any] = field(default_factory=dict)
 
 
-def read(path: Path, environ: Mapping[str, str], *, secrets: bool) -> tuple[Config | None, list[Problem]]:
-    """The configuration where one can be built, and all problems, those of the file first."""
+def read(
+    path: Path, environ: Mapping[str, str], *, secrets: bool, fleet: Overlay | None = None
+) -> tuple[Config | None, list[Problem]]:
+    """The configuration where one can be built, and all problems, those of the file first.
+
+    `fleet`: tried on top of the file. Without it, what is in force of the fleet's configuration is; where that and the
+    file can't stand together (the file has changed since), the file alone holds.
+    """
     try:
         source = read_source(path)
     except UnreadableError as error:
         where = ":".join(str(part) for part in (path, error.line, error.column) if part is not None)
         return None, [Problem(where, error.line, None, error.why)]
+    overlay = fleet or overlay_for(source.data, environ)
+    if overlay is not None:
+        over = _Reader(replace(source, data=overlay.over(source.data)), secrets, overlay.version)
+        config, found = over.config(environ), over.sorted_problems()
+        if fleet is not None or not found:
+            return config, found
     reader = _Reader(source, secrets)
     return reader.config(environ), reader.sorted_problems()
 
 
 class _Reader:
-    def __init__(self, source: Source, secrets: bool) -> None:
+    def __init__(self, source: Source, secrets: bool, fleet_version: int | None = None) -> None:
         self._source = source
+        self._fleet_version = fleet_version
         self._secrets = secrets
         self._problems: list[Problem] = []
 
@@ -79,6 +94,7 @@ class _Reader:
             log=Log(**log.values),
             proof=Proof(**proof.values),
             path=self._source.path,
+            fleet_version=self._fleet_version,
         )
 
     # -- tables -------------------------------------------------------------------------------------------

@@ -119,6 +119,11 @@ class Confirmer:
         for line in self._lines.values():
             _forget(line)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no terminal is being asked."""
+        return all(line.idle for line in self._lines.values())
+
     def poll(self, at: At) -> None:
         """Decide when to ask, and ask what is due. Raises JournalError."""
         for name, line in self._lines.items():

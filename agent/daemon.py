@@ -17,7 +17,7 @@ import subprocess
 import time
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tenacity
 
@@ -29,8 +29,7 @@ from agent.config import Config
 from agent.confirm import Confirmer
 from agent.control import ControlServer
 from agent.engine import Engine
-from agent.enroll.fleet_watch import FleetWatch
-from agent.enroll.keeper import keeper_of
+from agent.enroll.identity import Identity
 from agent.errors import JournalError, UnreachableError
 from agent.events import AgentData, Draft, EventType, timestamp
 from agent.jobs import Jobs
@@ -44,6 +43,10 @@ from agent.schedule import wait_of
 from agent.status import Status
 from agent.tap import Gap, Message, Record, Tap, Told
 from agent.terminals import asker_of, watcher_of
+
+if TYPE_CHECKING:
+    from agent.enroll.fleet_watch import FleetWatch
+    from agent.enroll.keeper import Keeper
 
 _BRIDGE = "TILLWATCH_BRIDGE"  # "service": set by the agent's unit
 DRAIN_S = 3.0
@@ -82,8 +85,8 @@ class Daemon:
         self._wake: socket.socket | None = None
         self._jobs = Jobs(config.path)
         self._reconfigure = Reconfigure()
-        self._fleet = FleetWatch(config, self._reconfigure.want, log)
-        self._keeper = keeper_of(config.agent.state_dir, self._fleet.look, log)
+        self._fleet: FleetWatch | None = None
+        self._keeper = self._build_keeper()
         self._engine = self._build_engine()
         heard = {name: watcher.book.heard for name, watcher in self._engine.watchers.items()}
         found = (asker_of(terminal, heard[terminal.name]) for terminal in config.terminals)
@@ -94,7 +97,7 @@ class Daemon:
         """Run until SIGTERM or SIGINT. Raises TillwatchError when it can't start."""
         wake = self._catch_signals()
         status = Status(self._config, self._since, lambda: self._engine)
-        status.configuration = self._fleet.report if self._keeper else None
+        status.configuration = self._fleet.report if self._fleet else None
         answers = {"status": lambda _: status.answer(), "confirm": self._confirm_for_a_person}
         control = ControlServer(self._config.agent.run_dir, self._selector, answers)
         self._publisher = self._build_publisher(status)
@@ -125,6 +128,16 @@ class Daemon:
         engine = Engine(journal, watchers, self._committed)
         engine.booted(_BOOT_ID.read_text(encoding="ascii").strip(), _now())
         return engine
+
+    def _build_keeper(self) -> Keeper | None:
+        state_dir = self._config.agent.state_dir
+        if not Identity.below(state_dir).folder.exists():
+            return None
+        from agent.enroll.fleet_watch import FleetWatch  # HTTP takes memory: only where a PC was enrolled
+        from agent.enroll.keeper import keeper_of
+
+        self._fleet = FleetWatch(self._config, self._want_anew, self._log)
+        return keeper_of(state_dir, self._fleet.look, self._log)
 
     def _build_publisher(self, status: Status) -> Publisher | None:
         if self._config.mqtt is None:
@@ -195,6 +208,12 @@ class Daemon:
             dues = (self._engine.deadline_mono_ns(), self._confirmer.deadline_mono_ns())
             waits += [due / 1e9 - now for due in dues if due is not None]
         return max(0.0, min(waits))
+
+    def _want_anew(self) -> None:
+        """In the keeper's thread."""
+        self._reconfigure.want()
+        if self._wake is not None:
+            self._wake.send(b"\0")
 
     def _begin_anew(self) -> None:
         """Where another configuration waits and nothing is under way: end, and be started again with it."""

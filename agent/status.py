@@ -26,6 +26,8 @@ class Status:
         self._since = since
         self._engine = engine
         self.publisher: Publisher | None = None
+        #: what is known of the fleet's configuration, on a PC that was enrolled
+        self.configuration: Callable[[], dict[str, Any]] | None = None
 
     def message(self, online: bool, acknowledged: int) -> bytes:
         """The retained `state`; the last will and the goodbye are the same with `online` false."""
@@ -68,7 +70,7 @@ class Status:
                 "protocol": watcher.protocol,
                 "last_frame_at": None if heard is None else timestamp(heard),
             }
-        return {
+        state = {
             "online": online,
             "agent": self._config.agent.id,
             "site": self._config.agent.site,
@@ -80,3 +82,6 @@ class Status:
             "outbox": engine.journal.sequence - acknowledged,
             "sequence": engine.journal.sequence,
         }
+        if self.configuration is not None:
+            state["configuration"] = self.configuration()
+        return state

@@ -19,6 +19,7 @@ VERBS = {
     "ca": "collector.cli.ca",
     "enrol-token": "collector.cli.enrol_token",
     "export": "collector.cli.export",
+    "fleet": "collector.cli.fleet",
     "revoke": "collector.cli.revoke",
     "token": "collector.cli.token",
 }

@@ -30,7 +30,7 @@ class EnrolService(Duty):
         authority = Authority.load(settings.folder)
         self.desk = EnrolDesk(ledger, authority, broker)
         self._certificate = DoorCertificate(authority, settings.names or _names(settings.listen[0]), ledger.clock)
-        self._door = Door(settings.listen, self.desk, FleetDesk(ledger), self._certificate)
+        self._door = Door(settings.listen, self.desk, FleetDesk(ledger, settings.folder), self._certificate)
         self._crl_file = settings.crl_file
         self._told = ""  # the revocations that the file holds
 
