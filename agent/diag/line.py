@@ -35,6 +35,8 @@ def answer(scene: Scene) -> Iterator[Step]:
         )
     elif asked.line is not None:
         yield _wrong_line(scene, asked.line, wanted)
+    elif asked.protocol is not None and scene.terminal.protocol == AUTO:
+        yield Step.ok("answer", "diag.speaks", protocol=asked.protocol)
     elif asked.protocol is not None:
         yield Step.fail("answer", "diag.wrong_protocol", protocol=asked.protocol, configured=protocol)
     elif asked.reply is Reply.ANSWERED:

@@ -15,12 +15,15 @@ from drivers.driver import Driver
 from drivers.links.base import GONE
 from drivers.observations import Ack, Answer, Outcome
 
-#: losses of the line in a day that are no chance any more
-LEAST_LOSSES = 2
+#: losses of the line that are no chance any more: in the last hours, and in a day. A plug that a technician has pulled
+#: is lost once; what was mended yesterday is not told again
+FRESH_HOURS, LEAST_LOSSES, MANY_LOSSES = 2, 2, 4
 #: a plug that is touched is back at once; a terminal that starts is away longer
 RESTART_S = 2.0
 CLOCK_S = 120.0
+_LAST = 20  # payments
 _BANK_LEAST, _BANK_SHARE = 3, 0.3
+_WELL_SINCE = 3  # payments that went well since then: it is over
 #: what a ZVT terminal's status byte, or its refusal, says of itself (config/codes/zvt.toml has the texts)
 _IDLE_STATUS = frozenset({"00"})
 #: response codes, by code table (config/codes), with which the terminal or the switch says that a host was not reached
@@ -30,27 +33,36 @@ _HOST_CODES = {"cup": {"68", "90", "91", "92", "96", "98"}, "zvt": {"9B", "A3"}}
 def stability(scene: Scene) -> Iterator[Step]:
     """The line stays; a terminal that restarts, or a loose plug, takes it away."""
     past, traffic = scene.past, scene.traffic
-    losses = [(loss.reason, loss.away_s) for loss in past.losses] if past else []
-    if not losses and traffic:
-        losses = [(loss.reason, loss.seconds) for loss in traffic.losses]
-    gone = [away for reason, away in losses if reason == GONE]
-    restarts = sum(payment.reason == "terminal_restarted" for payment in past.payments) if past else 0
-    away = [seconds for seconds in gone if seconds is not None]
-    if scene.asked.reply is Reply.GONE and scene.bridge is None:
-        gone.append(None)
-    if len(gone) >= LEAST_LOSSES and (not away or median(away) >= RESTART_S):
-        seconds = f"{median(away):.0f}" if away else "?"
-        yield Step.fail("stability", "diag.restarts", losses=len(gone), hours=HOURS, seconds=seconds)
+    if past is None and traffic is None:
+        yield Step.skip("stability", "diag.no_journal")
+        return
+    hours, away = _gone(scene)
+    restarts = sum(payment.reason == "terminal_restarted" for payment in past.payments[:_LAST]) if past else 0
+    known = [seconds for seconds in away if seconds is not None]
+    found = {"losses": len(away), "hours": hours, "seconds": f"{median(known):.1f}" if known else "?"}
+    if len(away) >= LEAST_LOSSES and (not known or median(known) >= RESTART_S):
+        yield Step.fail("stability", "diag.restarts", **found)
     elif restarts >= LEAST_LOSSES:
         yield Step.fail("stability", "diag.restarts_told", payments=restarts)
-    elif len(gone) >= LEAST_LOSSES:
-        yield Step.fail("stability", "diag.loose", losses=len(gone), hours=HOURS, seconds=f"{median(away):.1f}")
-    elif gone or restarts:
-        yield Step.warn("stability", "diag.lost_once", hours=HOURS)
-    elif past is None and traffic is None:
-        yield Step.skip("stability", "diag.no_journal")
+    elif len(away) >= LEAST_LOSSES:
+        yield Step.fail("stability", "diag.loose", **found)
+    elif away or restarts:
+        yield Step.warn("stability", "diag.lost_once", hours=hours)
     else:
-        yield Step.ok("stability", "diag.stable", hours=HOURS)
+        yield Step.ok("stability", "diag.stable", hours=hours)
+
+
+def _gone(scene: Scene) -> tuple[int, list[float | None]]:
+    """How long the device was away each time it went, in the last hours or in the last day where those are many."""
+    if scene.past is None:
+        losses = scene.traffic.losses if scene.traffic else ()
+        return 1, [loss.seconds for loss in losses if loss.reason == GONE]
+    now_s = scene.wall_ns() / 1e9
+    every = [loss for loss in scene.past.losses if loss.reason == GONE]
+    fresh = [loss.away_s for loss in every if now_s - loss.at_s <= FRESH_HOURS * 3600]
+    if len(fresh) < LEAST_LOSSES <= MANY_LOSSES <= len(every):
+        return HOURS, [loss.away_s for loss in every]
+    return FRESH_HOURS, fresh
 
 
 def clock(scene: Scene) -> Iterator[Step]:
@@ -107,12 +119,14 @@ def bank(scene: Scene) -> Iterator[Step]:
     if not payments:
         yield Step.skip("bank", "diag.no_payments")
         return
-    bad = [one for one in payments[:20] if one.reason == "host_timeout" or _by_host(scene.driver, one)]
-    found = {"bad": len(bad), "payments": min(len(payments), 20)}
-    if len(bad) >= _BANK_LEAST and len(bad) >= _BANK_SHARE * found["payments"]:
-        yield Step.fail("bank", "diag.bank", codes=", ".join(sorted({one.code or "-" for one in bad})), **found)
+    last = payments[:_LAST]
+    failed = [one.reason == "host_timeout" or _by_host(scene.driver, one) for one in last]
+    bad = [one for one, is_bad in zip(last, failed, strict=True) if is_bad]
+    found = {"bad": len(bad), "payments": len(last), "codes": ", ".join(sorted({one.code or "-" for one in bad}))}
+    if len(bad) >= _BANK_LEAST and len(bad) >= _BANK_SHARE * len(last) and any(failed[:_WELL_SINCE]):
+        yield Step.fail("bank", "diag.bank", **found)
     elif bad:
-        yield Step.warn("bank", "diag.bank_once", codes=", ".join(sorted({one.code or "-" for one in bad})), **found)
+        yield Step.warn("bank", "diag.bank_once", **found)
     else:
         yield Step.ok("bank", "diag.bank_ok", **found)
 

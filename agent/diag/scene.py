@@ -117,9 +117,12 @@ class Scene:
     def asked(self) -> Asked:
         """The terminal's answer to the harmless question of its protocol."""
         driver = self.driver
-        if driver is None or driver.probe is None or self.terminal.device.scheme == "file":
+        unnamed = driver is None and self.bridge is None and self.terminal.protocol == AUTO
+        if self.terminal.device.scheme == "file" or (not unnamed and (driver is None or driver.probe is None)):
             return Asked(reply=Reply.UNASKABLE)
         self.tell(phrase("diag.asking"))
+        if driver is None:
+            return self._anyhow()
         return self._through_bridge(driver) if self.bridge is not None else self._directly(driver)
 
     @property
@@ -129,6 +132,15 @@ class Scene:
         return LineDefaults(own["baudrate"], own["bytesize"], own["parity"], own["stopbits"])
 
     # --- asking ---
+
+    def _anyhow(self) -> Asked:
+        """Nobody has named the protocol, and nothing passes: ask in all that have a question."""
+        try:
+            with self.mouth() as mouth:
+                found = asking.protocol_of(mouth, self._others(None))
+        except LinkError as error:
+            return Asked(reply=Reply.CLOSED, detail=error.detail)
+        return Asked(reply=Reply.ANSWERED if found else Reply.SILENT, protocol=found)
 
     def _through_bridge(self, driver: Driver) -> Asked:
         end = time.monotonic() + self.patience_s
@@ -140,6 +152,8 @@ class Scene:
             time.sleep(_TURN_S)
 
     def _leased(self, driver: Driver) -> Asked:
+        if self.line is not None and self.line["link"] != "up":
+            return Asked(reply=Reply.CLOSED, detail=str(self.line["detail"] or self.line["reason"]))
         try:
             with self.mouth() as mouth:
                 return asking.ask(mouth, driver, framing_of(self.terminal, driver))
@@ -185,7 +199,8 @@ class Scene:
             mouth = PortMouth(self.terminal)
             try:
                 asked = asking.ask(mouth, driver, framing)
-                others = asked.reply in (Reply.SILENT, Reply.OTHER) and asked.parity is None
+                unanswered = asked.reply in (Reply.SILENT, Reply.OTHER) and asked.parity is None
+                others = unanswered and not self.loopback  # a plug has neither speed nor protocol
                 if others:
                     self.tell(phrase("diag.asking_otherwise"))
                     found = asking.protocol_of(mouth, self._others(driver))
@@ -203,8 +218,8 @@ class Scene:
             return Asked(reply=Reply.CLOSED, detail=detail)
         return asked
 
-    def _others(self, driver: Driver) -> list[tuple[Driver, Framing]]:
-        return [(one, framing_of(self.terminal, one)) for one in _usable() if one.probe and one.name != driver.name]
+    def _others(self, driver: Driver | None) -> list[tuple[Driver, Framing]]:
+        return [(one, framing_of(self.terminal, one)) for one in _usable() if one.probe and one is not driver]
 
     # --- listening ---
 

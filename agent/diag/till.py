@@ -10,6 +10,7 @@ from agent.diag.step import Step
 
 _LEAST, _SHARE = 2, 0.2
 _LAST = 20
+_WELL_SINCE = 3  # payments that went well since then: it is over
 
 
 def cashier(scene: Scene) -> Iterator[Step]:
@@ -50,7 +51,8 @@ def delivery(scene: Scene) -> Iterator[Step]:
     missed = [one for one in known if one.delivered == "no"]
     charged = sum(one.charged == "yes" for one in missed)
     found = {"missed": len(missed), "charged": charged, "payments": len(known)}
-    if len(missed) >= _LEAST and len(missed) >= _SHARE * len(known):
+    lately = any(one.delivered == "no" for one in known[:_WELL_SINCE])
+    if lately and len(missed) >= _LEAST and len(missed) >= _SHARE * len(known):
         closed = sum(one.reason == "cashier_closed" for one in missed)
         key = "diag.cashier_leaves" if closed * 2 > len(missed) else "diag.cashier_silent"
         yield Step.fail("delivery", key, **found)

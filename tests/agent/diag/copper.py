@@ -106,11 +106,13 @@ class Line(PtyPort):
 
 
 @contextmanager
-def terminal(protocol: str, line: Line, *scenarios: Scenario, reboot_s: float = 5.0) -> Iterator[list[Log]]:
+def terminal(
+    protocol: str, line: Line, *scenarios: Scenario, reboot_s: float = 5.0, think_s: float = 0.01
+) -> Iterator[list[Log]]:
     """A simulated terminal at that line; yields what it says it did, growing."""
     driver = registry.get(protocol)
     assert driver.simulated is not None
-    settings = Simulation(scenarios=scenarios or (Scenario.APPROVE,), think_s=0.01, reboot_s=reboot_s)
+    settings = Simulation(scenarios=scenarios or (Scenario.APPROVE,), think_s=think_s, reboot_s=reboot_s)
     told: list[Log] = []
     shell = Shell(driver.simulated(settings), line, told.append)
     thread = threading.Thread(target=shell.run)

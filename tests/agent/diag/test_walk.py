@@ -1,0 +1,251 @@
+"""The walk as a whole: order, verdict, going on where it was broken off, and payments that it must not disturb."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
+from agent.demo.cashier import Manner, pay_concert
+from agent.diag import walk as walking
+from agent.diag.kept import Kept, begin
+from agent.diag.scene import Scene
+from agent.diag.step import Level, Step, frozen, thawed
+from agent.diag.verdict import BY_STEP, Culprit, verdict
+from agent.diag.walk import STEPS, walk
+from agent.phrase import phrase
+from agent.texts import LANGUAGES, Texts
+from tests.agent.diag.bench import configuration, diagnosed, findings, loaded, scene
+from tests.agent.diag.copper import Line, good, terminal
+from tests.waits import until
+from tests.whole.stand import Stand
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_a_step_has_a_title_and_a_place_in_the_verdict() -> None:
+    names = set(STEPS) - {"network"} | {"broker", "certificate", "own_certificate", "login", "rights"}
+    assert names == set(BY_STEP)
+    for language in LANGUAGES:
+        texts = Texts(language)
+        assert [name for name in names if not texts.has(f"diag.title_{name}")] == []
+        assert [culprit for culprit in Culprit if not texts.has(f"diag.verdict_{culprit}")] == []
+
+
+def test_the_first_failure_on_the_way_decides_and_others_are_named() -> None:
+    steps = [
+        Step.warn("clock", "diag.clock_unknown"),
+        Step.fail("noise", "diag.bit_errors"),
+        Step.fail("login", "check.login_password"),
+        Step.fail("answer", "diag.answers_sometimes"),
+    ]
+    found = verdict(steps)
+    assert (found.culprit, len(found.reasons)) == (Culprit.CABLE, 2)
+    assert [(culprit, step.name) for culprit, step in found.also] == [(Culprit.NETWORK, "login")]
+    assert not verdict(steps[:1]).found
+
+
+def test_a_step_keeps_what_it_found() -> None:
+    step = Step.fail("answer", "diag.silent", tries=2, path=Path("/dev/x"), reason=phrase("check.nobody"), none=None)
+    again = thawed(json.loads(json.dumps(frozen(step))))
+    assert (again.name, again.level, again.what.key) == (step.name, step.level, step.what.key)
+    assert again.what.values == {"tries": 2, "path": "/dev/x", "reason": phrase("check.nobody"), "none": None}
+
+
+@pytest.fixture
+def short_walk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Three steps that note when they are taken; the second breaks the run off the first time."""
+    taken: list[str] = []
+
+    def step(name: str) -> walking.Take:
+        def take(_scene: Scene) -> Iterator[Step]:
+            taken.append(name)
+            if name == "holder" and taken.count(name) == 1:
+                raise KeyboardInterrupt
+            yield Step.ok(name, "diag.echo_none")
+
+        return take
+
+    monkeypatch.setattr(walking, "STEPS", {name: step(name) for name in ("device", "holder", "disk")})
+    return taken
+
+
+def test_a_run_that_was_broken_off_goes_on_behind_its_last_step(short_walk: list[str], tmp_path: Path) -> None:
+    environ: dict[str, str] = {}
+    on, shown = scene(tmp_path), []
+    with pytest.raises(KeyboardInterrupt):
+        walk(on, begin(tmp_path, "pos1", environ, resume=False), [], shown.append)
+    assert (tmp_path / "diag-pos1.json").exists()
+    shown.clear()
+    result = walk(on, begin(tmp_path, "pos1", environ, resume=True), [], shown.append)
+    assert short_walk == ["device", "holder", "holder", "disk"]
+    assert [step.name for step in result.steps] == [step.name for step in shown] == ["device", "holder", "disk"]
+    assert not (tmp_path / "diag-pos1.json").exists()
+
+
+def test_without_resume_all_is_done_again_and_a_broken_file_is_no_hindrance(tmp_path: Path) -> None:
+    for text in ('{"version": 1, "done": {"disk": [{"name": "disk"}]}}', "{", '{"version": 9}', "[]"):
+        (tmp_path / "diag-pos1.json").write_text(text)
+        assert begin(tmp_path, "pos1", {}, resume=True).done == {}
+
+
+def test_where_the_state_folder_is_closed_the_users_own_is_taken(tmp_path: Path) -> None:
+    closed = tmp_path / "file"
+    closed.touch()
+    kept = begin(closed, "pos1", {"XDG_STATE_HOME": str(tmp_path / "home")}, resume=False)
+    assert kept.path == (closed / "diag-pos1.json" if os.access(closed, os.X_OK) else kept.path)
+    kept = Kept(closed / "below" / "diag-pos1.json")
+    kept.add("disk", [Step.ok("disk", "diag.echo_none")])  # a disk that refuses does not stop a diagnosis
+    kept.end()
+
+
+def test_a_step_that_breaks_does_not_take_the_others_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_scene: Scene) -> Iterator[Step]:
+        yield Step.ok("device", "diag.echo_none")
+        raise RuntimeError("no")
+
+    def whole(_scene: Scene) -> Iterator[Step]:
+        yield Step.ok("disk", "diag.echo_none")
+
+    monkeypatch.setattr(walking, "STEPS", {"device": broken, "disk": whole})
+    result = walk(scene(tmp_path), Kept(tmp_path / "kept"), [], lambda _: None)
+    assert [(step.name, step.level) for step in result.steps][1:] == [("device", Level.SKIP), ("disk", Level.OK)]
+
+
+@pytest.mark.parametrize("words", [["--only", "anser"], ["--terminal", "pos9"]])
+def test_a_wrong_name_is_refused_with_the_nearest(words: list[str], tmp_path: Path, capsys: Capture) -> None:
+    path = configuration(tmp_path, "tcp:127.0.0.1:1", "zvt")
+    assert main(["diag", "--config", str(path), *words]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "did you mean" in error
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "Verdict: "), ("zh-CN", "结论：")])
+def test_people_get_a_line_a_step_and_the_verdict(language: str, word: str, tmp_path: Path, capsys: Capture) -> None:
+    path = configuration(tmp_path, f"serial:{tmp_path}/nothing")
+    path.write_text(path.read_text().replace('"en"', f'"{language}"'))
+    assert main(["diag", "--config", str(path), "--only", "device", "--only", "disk"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("fail  ")
+    assert " → " in lines[1]
+    assert any(line.startswith(word) for line in lines)
+
+
+def test_a_payment_under_way_is_not_disturbed(tmp_path: Path, capsys: Capture) -> None:
+    stand = Stand(tmp_path, None)
+    stand.terminal("pos1", "concert", f"serial:{tmp_path}/line")
+    heard = bytearray()
+
+    def into(data: bytes) -> bytes:
+        heard.extend(data)
+        return data
+
+    results: list[str | None] = []
+    gate = threading.Event()
+
+    def pay() -> None:
+        gate.set()
+        results.append(pay_concert(stand.port(), 1234, Manner.PROPER, 30))
+
+    with terminal("concert", Line(tmp_path / "line", good, into), think_s=3.0), contextlib.ExitStack() as stack:
+        stack.callback(stand.close)
+        stand.start_agent()
+        until(lambda: '"link.up"' in stand.log, what="line up")
+        paying = threading.Thread(target=pay)
+        paying.start()
+        gate.wait(10)
+        until(lambda: heard.endswith(b"\x04"), what="the terminal has the request")
+        config = loaded(stand.config)
+        on = Scene(config, config.terminals[0], patience_s=0)
+        said = len(heard)
+        assert [step.finding for step in STEPS["answer"](on)] == ["payment_open"]
+        assert len(heard) == said, "the terminal was spoken to in the middle of a payment"
+        patient = Scene(config, config.terminals[0], patience_s=30)
+        assert [step.finding for step in STEPS["answer"](patient)] == ["answers"]
+        paying.join(30)
+    assert results == ["0"]
+
+
+def test_a_loopback_plug(tmp_path: Path, capsys: Capture) -> None:
+    path = configuration(tmp_path, f"serial:{tmp_path}/line")
+    with terminal("concert", Echo(tmp_path / "line")):
+        code, told = diagnosed(path, capsys, "--loopback", "--only", "loopback", "--only", "echo", "--only", "answer")
+        assert (code, findings(told), findings(told, "ok")) == (0, set(), {"echo_plug", "loopback_ok"})
+        code, told = diagnosed(path, capsys, "--only", "echo")
+        assert (code, told["verdict"], findings(told)) == (1, "cable", {"echo"})
+
+
+def test_a_loopback_plug_on_a_cut_cable(tmp_path: Path, capsys: Capture) -> None:
+    path = configuration(tmp_path, f"serial:{tmp_path}/line")
+    with terminal("concert", Line(tmp_path / "line", out=lambda _: b"")):
+        code, told = diagnosed(path, capsys, "--loopback", "--only", "loopback")
+    assert (code, told["verdict"], findings(told)) == (1, "cable", {"loopback_nothing"})
+
+
+def test_the_loopback_pattern_is_never_sent_to_a_terminal(tmp_path: Path, capsys: Capture) -> None:
+    path = configuration(tmp_path, f"serial:{tmp_path}/line", "zvt")
+    heard = bytearray()
+    with terminal("zvt", Line(tmp_path / "line", into=lambda data: heard.extend(data) or data)):
+        code, told = diagnosed(path, capsys, "--loopback", "--only", "loopback")
+    assert (code, findings(told, "skip")) == (0, {"loopback_refused"})
+    assert b"U*U*" not in heard
+
+
+class Echo(Line):
+    """A loopback plug: what comes goes back."""
+
+    def read(self) -> bytes:
+        if data := super().read():
+            self.write(data)
+        return b""
+
+
+def test_another_protocol_than_configured(tmp_path: Path, capsys: Capture) -> None:
+    path = configuration(tmp_path, f"serial:{tmp_path}/line", "concert")
+    with terminal("zvt", Line(tmp_path / "line")):
+        code, told = diagnosed(path, capsys, "--only", "answer")
+    assert (code, told["verdict"], findings(told)) == (1, "configuration", {"wrong_protocol"})
+    assert told["reasons"][0]["text"] == "the terminal speaks zvt; configured is concert"
+
+
+def test_a_protocol_that_nobody_has_named(tmp_path: Path, capsys: Capture) -> None:
+    path = configuration(tmp_path, f"serial:{tmp_path}/line", "auto")
+    with terminal("zvt", Line(tmp_path / "line")):
+        code, told = diagnosed(path, capsys, "--only", "answer")
+    assert (code, findings(told, "ok")) == (0, {"speaks"})
+
+
+def test_a_zvt_terminal_tells_that_it_is_ready(tmp_path: Path, capsys: Capture) -> None:
+    path = configuration(tmp_path, f"serial:{tmp_path}/line", "zvt")
+    with terminal("zvt", Line(tmp_path / "line")):
+        code, told = diagnosed(path, capsys, "--only", "paper")
+    assert (code, findings(told, "ok")) == (0, {"paper_ok"})
+
+
+def test_a_bridge_whose_device_is_away(tmp_path: Path, capsys: Capture) -> None:
+    stand = Stand(tmp_path, None)
+    stand.terminal("pos1", "concert", f"serial:{tmp_path}/line")
+    with contextlib.ExitStack() as stack:
+        stack.callback(stand.close)
+        stand.start_agent()
+        until(lambda: '"link.down"' in stand.log, what="line down")
+        code, told = diagnosed(stand.config, capsys)
+    assert (code, told["verdict"]) == (1, "cable")
+    assert findings(told) == {"device_missing", "link_down"}
+    assert "closed" in findings(told, "skip")
+
+
+def test_results_hold_nothing_but_words_and_figures(tmp_path: Path) -> None:
+    config = loaded(configuration(tmp_path, "serial:/dev/null"))
+    on = Scene(replace(config), config.terminals[0])
+    result = walk(on, Kept(tmp_path / "kept"), ["device", "disk"], lambda _: None)
+    told = result.as_data(Texts("en"))
+    assert json.loads(json.dumps(told)) == told
