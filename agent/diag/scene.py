@@ -38,6 +38,8 @@ PATIENCE_S = 10.0
 _TURN_S = 0.5
 #: a line on which nobody has spoken for so long may be leased; more than any pause inside an exchange's link layer
 _QUIET_S = 1.0
+#: what began before that is no payment any more
+_LONGEST_PAYMENT_NS = 900 * 1_000_000_000
 
 
 def _say_nothing(_: Phrase) -> None:
@@ -186,8 +188,9 @@ class Scene:
     def _watched(self, tap: Tap) -> Watcher:
         """The terminal's book, as the ring alone tells it: whether a payment is under way."""
         watcher = watcher_of(self.terminal, Book())
+        since = time.monotonic_ns() - _LONGEST_PAYMENT_NS
         for record in _records(tap):
-            if record.line == self.terminal.name:
+            if record.line == self.terminal.name and record.mono_ns >= since:
                 token = f"{tap.hello.ring}:{record.offset}"
                 place = (record.offset, record.wall_ns, record.mono_ns, record.kind, record.payload)
                 watcher.record(Seen(*place, token))
