@@ -26,11 +26,16 @@ def lines_for_people(seen: Seen, timed: bool) -> str:
 
 def summary(observation: Observation) -> str:
     """Who said what, whether its check was right, and the fields, in one line."""
+    return f"{arrow(observation.direction)}  {said(observation)}"
+
+
+def said(observation: Observation) -> str:
+    """What was said, whether its check was right, and the fields."""
     shown = as_dict(observation)
     fields = dict(shown["fields"]) if isinstance(shown["fields"], dict) else {}
     told = " ".join(_told(fields))
     check = _CHECKS[observation.checksum]
-    return printable(f"{arrow(observation.direction)}  {shown['kind']!s:<10}  {check:<4}  {told}".rstrip())
+    return printable(f"{shown['kind']!s:<10}  {check:<4}  {told}".rstrip())
 
 
 def text_lines(observation: Observation) -> list[str]:

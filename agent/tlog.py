@@ -65,6 +65,7 @@ class Event(StrEnum):
     PLUGGED = "plugged"  # it came back
     PORT_OPENED = "port opened"  # by the cashier application
     PORT_CLOSED = "port closed"
+    MARK = "mark"  # somebody who watched found this worth it; since version 2
     MISSED = "missed"  # bytes passed that the recorder did not see
 
 
@@ -239,6 +240,43 @@ def header_lines(header: Header) -> list[str]:
     return [MAGIC, *(f"# {name}: {' '.join(value.split())}" for name, value in named if value), ""]
 
 
+class Lines:
+    """Writes the lines of a log: what is given to it is masked already. Raises OSError when the stream does."""
+
+    def __init__(self, stream: TextIO, header: Header) -> None:
+        self._stream = stream
+        self.at = 0.0
+        self.frames = 0  # lines with bytes of frames
+        print("\n".join(header_lines(header)), file=stream)
+
+    def pieces(self, at: float, direction: Direction, pieces: Iterable[Piece]) -> None:
+        """`direction` sent these bytes; a line never bears an earlier time than the one before."""
+        for piece in pieces:
+            if isinstance(piece, LeftOut):
+                shown = f"~ {piece.length}"
+            else:
+                shown = piece.hex(" ").upper()
+                self.frames += 1
+            self._line(at, f"{_SIGNS[direction]} {shown}")
+
+    def happened(self, at: float, event: Event) -> None:
+        """Something happened to the line."""
+        self._line(at, f"! {event}")
+
+    def flush(self) -> None:
+        """Hand over what was written: whatever becomes of this process, it is in the file."""
+        self._stream.flush()
+
+    def end(self) -> None:
+        """Say that this is the end. The stream stays open."""
+        print(f"\n{END}", file=self._stream)
+        self._stream.flush()
+
+    def _line(self, at: float, text: str) -> None:
+        self.at = max(self.at, at)
+        print(f"+{self.at:.6f} {text}", file=self._stream)
+
+
 class Writer:
     """Writes a log as it happens, card numbers masked. Raises OSError when the stream does.
 
@@ -248,14 +286,16 @@ class Writer:
     def __init__(self, stream: TextIO, header: Header, driver: Driver) -> None:
         if driver.masker is None:
             raise UsageError("tlog.no_masker", protocol=driver.name)
-        self._stream = stream
+        self._lines = Lines(stream, header)
         self._masker = driver.masker(header.framing)
         self._gap_s = driver.byte_gap_s
         self._silence_ends = driver.silence_ends
         self._heard: dict[Direction, float] = {}
-        self._at = 0.0
-        self.frames = 0  # lines with bytes of frames
-        print("\n".join(header_lines(header)), file=stream)
+
+    @property
+    def frames(self) -> int:
+        """Lines with bytes of frames so far."""
+        return self._lines.frames
 
     def sent(self, at: float, direction: Direction, data: bytes) -> None:
         """`direction` sent these bytes, `at` seconds after the beginning."""
@@ -264,22 +304,21 @@ class Writer:
         if self._silence_ends:  # without a framing, a side has said all when the other one speaks
             self._quiet(at, direction.opposite)
         self._heard[direction] = at
-        self._put(at, direction, self._masker.feed(direction, data))
+        self._lines.pieces(at, direction, self._masker.feed(direction, data))
 
     def happened(self, at: float, event: Event) -> None:
         """Something happened to the line: no frame goes on behind it."""
         self._give_up(at)
-        self._line(at, f"! {event}")
-
-    def close(self) -> None:
-        """Write what is still held, and that this is the end. The stream stays open."""
-        self._give_up(self._at)
-        print(f"\n{END}", file=self._stream)
-        self._stream.flush()
+        self._lines.happened(at, event)
 
     def flush(self) -> None:
         """Hand over what was written: whatever becomes of this process, it is in the file."""
-        self._stream.flush()
+        self._lines.flush()
+
+    def close(self) -> None:
+        """Write what is still held, and that this is the end. The stream stays open."""
+        self._give_up(self._lines.at)
+        self._lines.end()
 
     def _give_up(self, at: float) -> None:
         for direction in Direction:
@@ -288,17 +327,4 @@ class Writer:
     def _quiet(self, at: float, direction: Direction) -> None:
         """The sender has said all it will say: a message that only the quiet ends was whole at its last byte."""
         said_at = self._heard.get(direction, at) if self._silence_ends else at
-        self._put(said_at, direction, self._masker.silence(direction))
-
-    def _put(self, at: float, direction: Direction, pieces: list[Piece]) -> None:
-        for piece in pieces:
-            if isinstance(piece, LeftOut):
-                shown = f"~ {piece.length}"
-            else:
-                shown = piece.hex(" ").upper()
-                self.frames += 1
-            self._line(at, f"{_SIGNS[direction]} {shown}")
-
-    def _line(self, at: float, text: str) -> None:
-        self._at = max(self._at, at)
-        print(f"+{self._at:.6f} {text}", file=self._stream)
+        self._lines.pieces(said_at, direction, self._masker.silence(direction))

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from agent.cli import add_config, add_json, diag_bundle
+from agent.cli import add_config, add_json, diag_bundle, diag_watch
 from agent.cli.protocols import nearest
 from agent.config import Config, Terminal, load
 from agent.diag.kept import begin
@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", action="append", default=[], metavar="STEP", help=say("diag.help_only"))
     parser.add_argument("--resume", action="store_true", help=say("diag.help_resume"))
     parser.add_argument("--loopback", action="store_true", help=say("diag.help_loopback"))
+    diag_watch.configure(parser)
     diag_bundle.configure(parser)
     add_config(parser)
     add_json(parser)
@@ -38,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """Walk; 0 nothing is wrong, 1 something was found."""
     if args.bundle:
         return diag_bundle.run(args)
+    if args.watch:
+        return diag_watch.run(args)
     config = load(args.config)
     texts = Texts(config.agent.language)
     terminals = _terminals(config, args.terminal)
