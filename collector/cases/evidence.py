@@ -18,11 +18,11 @@ from sqlalchemy import Connection
 from agent import proof
 from agent.config import Agent, Proof
 from agent.events import TransactionData
-from agent.frozen import from_plain
 from agent.history import Told
 from collector.ledger import cases, lookup
 from collector.ledger.cases import Case, Entry
 from collector.ledger.lookup import Found, Kept, Slip
+from collector.ledger.published import read_json, transaction_of
 from collector.texts import Texts
 
 
@@ -38,7 +38,7 @@ class Payment:
     @property
     def told(self) -> list[Told]:
         """The events in the form that the agent's papers take."""
-        bodies = [(event, json.loads(event.body)) for event in self.events]
+        bodies = [(event, read_json(event.body)) for event in self.events if event.projected]
         return [Told(event.sequence, event.type, body["time"], body["data"]) for event, body in bodies]
 
 
@@ -59,7 +59,7 @@ def of_payment(connection: Connection, transaction: str) -> Payment | None:
         return None
     return Payment(
         found,
-        from_plain(TransactionData, found.data),
+        transaction_of(found.data),
         tuple(lookup.told(connection, transaction)),
         tuple(lookup.slips(connection, transaction)),
     )

@@ -6,25 +6,23 @@ event whose `source` or `id` names anybody else is refused, kept as a refusal, a
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from collector.ledger.incoming import AgentState, Event, Incoming, Metrics, Raw, Refused
-from collector.ledger.project import microseconds_of
+from collector.ledger.project import LONGEST_NAME, microseconds_of
+from collector.ledger.published import read_json
 
 LARGEST = 1 << 20  # bytes; an event is about 1 KiB
+_LONGEST_TOPIC = 400  # characters: prefix, two names, an event's type; whatever is longer is shown cut
 _MOST_NUMBER = (1 << 63) - 1
-_MOST_WORD = 128
+_MOST_WORD = LONGEST_NAME
+_MOST_FIGURES = 200  # of one terminal; its driver has a dozen
 _SPECVERSION = "1.0"
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_no_constant).decode
+_named = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 
 
 def parse(  # noqa: PLR0911 (each is one kind of message)
@@ -33,8 +31,10 @@ def parse(  # noqa: PLR0911 (each is one kind of message)
     """What the message is. `received_us`: the collector's clock. `retained`: the broker had kept it."""
     parts = topic.split("/", 5)
     if len(parts) < 5 or parts[0] != "tillwatch":
-        return Raw(received_us, topic, payload, "topic")
+        return Raw(received_us, topic[:_LONGEST_TOPIC], payload, "topic")
     _, version, site, agent, kind = parts[:5]
+    if len(topic) > _LONGEST_TOPIC or not _named(site) or not _named(agent):
+        return Refused(received_us, topic[:_LONGEST_TOPIC], _claim(agent), "name", payload[:4096])
     if len(payload) > LARGEST:
         return Refused(received_us, topic, agent, "size", payload[:4096])
     text, body = _object(payload)
@@ -103,28 +103,13 @@ def _event(
 
 
 def _object(payload: bytes) -> tuple[str, dict[str, Any] | None]:
-    """The payload's text and its JSON object, every text in that fit for a database; None when it is none."""
+    """The payload's text and its JSON object; None when it is none."""
     try:
         text = payload.decode("utf-8")
-        if "\0" in text:
-            return "", None
-        body = _decode(text)
-        if "\\u" in text:  # seldom: control characters, or a sender that writes ASCII only
-            body = _cleaned(body)
-    except (ValueError, RecursionError):
+        body = read_json(text)
+    except ValueError:
         return "", None
     return text, body if isinstance(body, dict) else None
-
-
-def _cleaned(value: Any) -> Any:
-    """Without NUL and lone surrogates, which no text column holds."""
-    if isinstance(value, str):
-        return value.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, list):
-        return [_cleaned(item) for item in value]
-    if isinstance(value, dict):
-        return {_cleaned(key): _cleaned(item) for key, item in value.items()}
-    return value
 
 
 def _figures(body: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -142,7 +127,7 @@ def _figures(body: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: float(value)
-        for name, value in values.items()
+        for name, value in islice(values.items(), _MOST_FIGURES)
         if isinstance(value, int | float)
         and not isinstance(value, bool)
         and len(name) <= _MOST_WORD

@@ -24,7 +24,7 @@ from collector.hub import Change, Hub
 from collector.ingest.connection import Connection, Message
 from collector.ingest.envelope import parse
 from collector.ledger import Ledger, gaps, microseconds
-from collector.ledger.incoming import Incoming, Raw
+from collector.ledger.incoming import Event, Incoming, Raw
 from collector.ledger.write import Mark, Stored, Writer
 
 BATCH = 2_000
@@ -32,6 +32,7 @@ TOLD_EVERY_S = 0.5
 GAPS_EVERY_S = 5.0
 _ASK_EXPIRES_S = 60.0
 _MOST_TOLD = 200_000
+_LIMIT_EXCEEDED = "54"  # class of SQLSTATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +183,10 @@ class Ingest:
         """Store all of it. Raises DatabaseAwayError when nothing can be stored now."""
         try:
             stored = self._writer.store(batch)
-        except (OperationalError, InterfaceError, InternalError) as error:
-            self._database = False
-            raise DatabaseAwayError(_cause(error)) from error
-        except Exception as error:  # noqa: BLE001 (whatever it is, it must not stop what comes behind)
+        except Exception as error:  # whatever it is, it must not stop what comes behind
+            if _is_away(error):
+                self._database = False
+                raise DatabaseAwayError(_cause(error)) from error
             self._store_in_parts(batch, error)
             return
         self._database = True
@@ -202,6 +203,9 @@ class Ingest:
         if isinstance(item, Raw):  # not even so: then it is the database that is wrong
             self._database = False
             raise DatabaseAwayError(_cause(error)) from error
+        if isinstance(item, Event) and item.data is not None:
+            self._store([item._replace(data=None)])  # it counts, and is kept as it came: only what it says is not read
+            return
         body = getattr(item, "body", None) or getattr(item, "payload", None) or repr(item)
         payload = body if isinstance(body, bytes) else body.encode("utf-8", "replace")
         topic = getattr(item, "topic", None) or f"{getattr(item, 'site', '')}/{getattr(item, 'agent', '')}"
@@ -234,6 +238,13 @@ class Ingest:
             sleep=tenacity.sleep_using_event(self._stopping),
             before_sleep=tell,
         )
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether nothing can be stored now. A value too large for an index is called operational too, and is not."""
+    if not isinstance(error, OperationalError | InterfaceError | InternalError):
+        return False
+    return not str(getattr(error.orig, "sqlstate", None) or "").startswith(_LIMIT_EXCEEDED)
 
 
 class DatabaseAwayError(OSError):

@@ -99,7 +99,7 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One event as received. `body`: the CloudEvent, JSON on one line."""
+    """One event as received. `body`: the CloudEvent; `projected`: this version can read what it says."""
 
     agent: str
     epoch: str
@@ -109,6 +109,7 @@ class Kept:
     terminal: str | None
     received_us: int
     body: str
+    projected: bool
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -134,7 +135,7 @@ _FOUND = (
     _t.data,
 )  # fmt: skip
 _e = events.c
-_KEPT = (_e.agent, _e.epoch, _e.sequence, _e.type, _e.site, _e.terminal, _e.received_us, _e.body)
+_KEPT = (_e.agent, _e.epoch, _e.sequence, _e.type, _e.site, _e.terminal, _e.received_us, _e.body, _e.projected)
 
 
 def find(connection: Connection, wanted: Filter, limit: int, after: tuple[int, str] | None = None) -> list[Found]:

@@ -17,7 +17,10 @@ from collector.ledger.incoming import Event
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
+LATEST_US = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // _US
 _LARGEST = 1 << 63
+_LARGEST_AMOUNT = 10**15  # minor units; sums of a year's fit in 64 bits, and a browser counts exactly up to there
+LONGEST_NAME = 128  # of what rows are found by: an index takes no longer ones
 
 Row = dict[str, Any]
 
@@ -50,7 +53,7 @@ def project(events: Sequence[Event], opened_us: Mapping[tuple[str, str], int]) -
             rows.unreadable.add(place)
         elif event.type in _TRANSACTION_TYPES:
             identity = data.get("transaction")
-            if isinstance(identity, str) and identity and event.subject in (None, identity):
+            if isinstance(identity, str) and 0 < len(identity) <= LONGEST_NAME and event.subject in (None, identity):
                 order = (opened_us[event.agent, event.epoch], event.sequence)
                 payments.setdefault(identity, []).append((order, place))
             else:
@@ -73,13 +76,17 @@ def _other(event: Event, data: Mapping[str, Any], place: int, rows: Rows) -> Non
 
 
 def microseconds_of(text: object) -> int | None:
-    """The time of an RFC 3339 text with offset, None for anything else."""
+    """The time of an RFC 3339 text with offset; None for anything else, and before 1970 or after 9998.
+
+    Those are no times of an agent, and no clock of a reader's own zone could show all of them.
+    """
     if not isinstance(text, str):
         return None
     try:
-        return (datetime.fromisoformat(text) - _EPOCH) // _US
+        found = (datetime.fromisoformat(text) - _EPOCH) // _US
     except (ValueError, TypeError, OverflowError):  # TypeError: no offset
         return None
+    return found if 0 <= found < LATEST_US else None
 
 
 def compact(value: object) -> str:
@@ -155,7 +162,7 @@ def _warning(event: Event) -> tuple[str | None, str | None] | None:
     """(what of, the other payment), of a warning."""
     if event.type != "transaction.warning" or event.data is None:
         return None
-    return _text(event.data.get("warning")), _text(event.data.get("related"))
+    return _text(event.data.get("warning")), _name(event.data.get("related"))
 
 
 def _transaction_row(event: Event, identity: str, opened_us: int) -> Row:
@@ -168,13 +175,13 @@ def _transaction_row(event: Event, identity: str, opened_us: int) -> Row:
     get = data.get
     row: Row = {name: _text(get(source)) for name, source in _PLAIN.items()}
     for name in _WORDS:
-        row[name] = _word(get(name))
+        row[name] = _name(_word(get(name)))
     started_us = microseconds_of(get("started_at"))
     row |= {
         "id": identity,
         "site": event.site,
         "agent": event.agent,
-        "amount": _number(get("amount")),
+        "amount": _amount(get("amount")),
         "final": final,
         "pending": row["reason"] is not None and not final,
         "card_masked": masked,
@@ -208,8 +215,8 @@ def _receipt(event: Event, data: Mapping[str, Any], rows: Rows) -> None:
     rows.receipts.append(
         _key(event)
         | {
-            "terminal": _word(data.get("terminal")),
-            "transaction": _text(data.get("transaction")),
+            "terminal": _name(_word(data.get("terminal"))),
+            "transaction": _name(data.get("transaction")),
             "receipt_kind": _text(data.get("receipt_kind")),
             "complete": data["complete"],
             "text": "\n".join(_line(line) for line in lines),
@@ -218,15 +225,15 @@ def _receipt(event: Event, data: Mapping[str, Any], rows: Rows) -> None:
 
 
 def _settlement(event: Event, data: Mapping[str, Any], rows: Rows) -> None:
-    count, amount = _number(data.get("journal_count")), _number(data.get("journal_amount"))
+    count, amount = _number(data.get("journal_count")), _amount(data.get("journal_amount"))
     totals = data.get("totals")
     if not isinstance(totals, list) or count is None or amount is None:
         raise UnreadableError
     rows.settlements.append(
         _key(event)
         | {
-            "terminal": _word(data.get("terminal")),
-            "transaction": _text(data.get("transaction")),
+            "terminal": _name(_word(data.get("terminal"))),
+            "transaction": _name(data.get("transaction")),
             "totals": totals,
             "journal_count": count,
             "journal_amount": amount,
@@ -238,6 +245,7 @@ def _settlement(event: Event, data: Mapping[str, Any], rows: Rows) -> None:
 
 def _terminal(event: Event, data: Mapping[str, Any], rows: Rows) -> None:
     name = _word(data.get("terminal"))
+    _name(name)
     before = rows.terminals.get((event.agent, name))
     if before is not None and before["told_us"] > event.time_us:
         return
@@ -287,6 +295,12 @@ def _text(value: object) -> str | None:
     raise UnreadableError
 
 
+def _name(value: object) -> str | None:
+    if isinstance(value, str) and len(value) > LONGEST_NAME:
+        raise UnreadableError
+    return _text(value)
+
+
 def _flag(value: object) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
@@ -299,6 +313,13 @@ def _number(value: object) -> int | None:
     if type(value) is not int or not -_LARGEST <= value < _LARGEST:
         raise UnreadableError
     return value
+
+
+def _amount(value: object) -> int | None:
+    number = _number(value)
+    if number is not None and abs(number) > _LARGEST_AMOUNT:
+        raise UnreadableError
+    return number
 
 
 _READERS: dict[str, Callable[[Event, Mapping[str, Any], Rows], None]] = {

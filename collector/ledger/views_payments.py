@@ -5,7 +5,6 @@ Reads only; frozen values out. Times are microseconds UTC, amounts minor units.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from agent.events import TransactionData
-from agent.frozen import from_plain
+from collector.ledger.published import read_json, transaction_of
 from collector.ledger.reconcile import proved
 from collector.ledger.tables import agents, events, receipts, transactions
 
@@ -191,11 +190,12 @@ def whole(connection: Connection, transaction: str) -> Whole | None:
     if row is None:
         return None
     values = dict(row._mapping)
-    data = from_plain(TransactionData, values.pop("data"))
-    query = select(events.c.sequence, events.c.type, events.c.body).where(events.c.subject == transaction)
+    data = transaction_of(values.pop("data"))
+    query = select(events.c.sequence, events.c.type, events.c.body)
+    query = query.where(events.c.subject == transaction, events.c.projected)
     told = []
     for sequence, kind, body in connection.execute(query.order_by(events.c.time_us, events.c.epoch, events.c.sequence)):
-        event = json.loads(body)
+        event = read_json(body)
         told.append(Told(sequence, kind, event["time"], event["data"]))
     slips = select(receipts).where(receipts.c.transaction == transaction)
     copies = tuple(
@@ -226,10 +226,11 @@ def _first_reasons(connection: Connection, ids: Sequence[str]) -> dict[str, str]
         query = (
             select(events.c.subject, events.c.body)
             .where(events.c.subject.in_(ids[start : start + _AT_ONCE]), events.c.type == "transaction.pending")
+            .where(events.c.projected)
             .order_by(events.c.time_us)
         )
         for subject, body in connection.execute(query):
-            if reason := json.loads(body)["data"].get("reason"):
+            if reason := read_json(body)["data"].get("reason"):
                 reasons.setdefault(subject, reason)
     return reasons
 

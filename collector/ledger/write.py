@@ -203,7 +203,8 @@ def _agent_row(state: AgentState) -> dict[str, Any]:
         "version": _text(body.get("version")),
         "online": body.get("online") is True,
         "since_us": since_us,
-        "last_seen_us": state.received_us if state.live else (since_us or 0),
+        # What the broker kept may be old, and its agent's clock ahead of ours: nobody was heard of in the future.
+        "last_seen_us": state.received_us if state.live else min(since_us or 0, state.received_us),
         "epoch": _text(body.get("epoch")),
         "sequence": _count(body.get("sequence")),
         "pending": _count(body.get("pending")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from agent.phrase import phrase
 from collector.ledger import cases, lookup
 from collector.ledger.lookup import Found
+from collector.ledger.published import read_json
 from collector.web import api_shapes as shapes
 from collector.web import values
 from collector.web.context import Site, site_of
@@ -83,7 +83,7 @@ def get_transaction(request: Request, _user: Reader, id: str) -> shapes.Whole:
         slips = lookup.slips(connection, row.id)
         about = cases.cases_of(connection, [row.id])
     fields = _transaction(row) | {
-        "events": [json.loads(event.body) for event in told],
+        "events": [read_json(event.body) for event in told],
         "event_count": row.events,
         "receipts": [
             shapes.Receipt(

@@ -15,11 +15,13 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from agent.errors import NothingFoundError, TillwatchError, UnreachableError, UsageError
+from agent.log import logger
 from agent.phrase import Phrase, phrase
-from agent.structured import structlog
 from collector.access.errors import BadCredentialsError, TooManyAttemptsError
 from collector.texts import Texts
 from collector.web.language import texts_of
@@ -27,7 +29,7 @@ from collector.web.language import texts_of
 #: draws the page of a problem: request, status, one line
 ErrorPage = Callable[[Request, int, str], Response]
 
-_log = structlog.get_logger("collector.web")
+_log = logger(part="web")
 
 
 class Problem(Exception):  # noqa: N818 (RFC 9457 calls it so)
@@ -95,10 +97,23 @@ def install(app: FastAPI, page: ErrorPage | None = None) -> None:
         line = texts.say(key) if texts.has(key) else str(error.detail)
         return answer(request, error.status_code, line, dict(error.headers or {}))
 
+    @app.exception_handler(DBAPIError)
+    @app.exception_handler(PoolTimeoutError)
+    @app.exception_handler(OverflowError)
+    async def database(request: Request, error: Exception) -> Response:
+        if isinstance(error, DataError | OverflowError):  # NUL in a text, a number beyond 64 bits: nothing is called so
+            return answer(request, HTTPStatus.BAD_REQUEST, phrase("web.impossible_value"))
+        if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError):
+            _log.warning(
+                "web.database_away", path=request.url.path, reason=" ".join(str(error.__cause__ or error).split())
+            )
+            return answer(request, HTTPStatus.SERVICE_UNAVAILABLE, phrase("web.database_away"), {"Retry-After": "5"})
+        return await defect(request, error)
+
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> Response:
         number = secrets.token_hex(4)
-        _log.error("request failed", number=number, path=request.url.path, exc_info=error)
+        _log.error("web.failed", number=number, path=request.url.path, exc_info=error)
         return answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, phrase("web.defect", number=number))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from collector.web.security import Reader, still_welcome
 router = APIRouter(prefix="/api", tags=["ledger"], dependencies=[Depends(only_known_parameters)])
 MOST_STREAMS = 500
 _AT_ONCE = 500
+_LINE = re.compile(r"\r\n|\r|\n")
 _Place = tuple[int, tuple[str, str, int]]
 
 
@@ -130,7 +132,8 @@ async def _past(parts: Site, place: _Place) -> AsyncIterator[list[Kept]]:
 def _framed(item: Item) -> str:
     if isinstance(item, Kept):
         place = values.cursor((item.received_us, json.dumps(item.key)))
-        data = "".join(f"data: {line}\n" for line in item.body.splitlines())
+        # Only these end a line of the stream; str.splitlines would also cut inside a text, at U+2028 for one.
+        data = "".join(f"data: {line}\n" for line in _LINE.split(item.body))
         return f"id: {place}\nevent: {_one_line(item.type)}\n{data}\n"
     body = {"kind": item.kind, "key": item.key, "site": item.site, "agent": item.agent}
     return f"event: {_one_line(item.kind)}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"

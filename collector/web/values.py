@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
 from agent.phrase import phrase
 from collector.ledger import microseconds, moment
+from collector.ledger.project import LATEST_US
 from collector.web.problems import BadValueError
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -18,11 +19,10 @@ Word = TypeVar("Word", bound=StrEnum)
 MOST = 1000
 _ALLOWED = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LARGEST = (1 << 63) - 1
-_YEARS = (1970, 9999)
 
 
 def moment_us(name: str, text: str | None) -> int | None:
-    """RFC 3339 with offset, or Unix seconds; microseconds UTC."""
+    """RFC 3339 with offset, or Unix seconds; microseconds UTC, at the nearest time that the ledger can hold."""
     if text is None:
         return None
     if re.fullmatch(r"\d{1,11}(\.\d{1,6})?", text):
@@ -31,8 +31,8 @@ def moment_us(name: str, text: str | None) -> int | None:
         # In an address "+" means a blank: "+08:00" arrives as " 08:00".
         found = datetime.fromisoformat(re.sub(r" (\d\d:\d\d)$", r"+\1", text.strip()))
         if found.tzinfo is not None:
-            return microseconds(found.astimezone(UTC))
-    except (ValueError, OverflowError):
+            return min(max(0, microseconds(found)), LATEST_US)
+    except ValueError:
         pass
     raise BadValueError(name, phrase("web.want_moment", found=_shown(text)))
 

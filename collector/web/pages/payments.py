@@ -16,6 +16,7 @@ from agent.frozen import to_plain
 from agent.phrase import phrase
 from collector.ledger import cases as case_rows
 from collector.ledger import reconcile, views_fleet, views_payments
+from collector.ledger.published import transaction_of
 from collector.ledger.views_payments import Told, Wanted, Whole
 from collector.texts import Texts
 from collector.web.context import site_of
@@ -160,9 +161,7 @@ def _tone(told: Told) -> str:
 
 def _more(told: Told, texts: Texts) -> str:
     if told.type in (EventType.TRANSACTION_COMPLETED, EventType.TRANSACTION_CONFIRMED):
-        text = told.data.get("response_text") or {}
-        parts = (told.data.get("response_code"), text.get(texts.language))
-        return " ".join(part for part in parts if part)
+        return telling.response(transaction_of(told.data), texts) or ""
     return ""
 
 

@@ -17,6 +17,7 @@ from collector.web.language import texts_of
 from collector.web.pages.draw import draw
 from collector.web.problems import status_of
 from collector.web.security import require
+from collector.web.values import word
 
 router = APIRouter(include_in_schema=False)
 Admin = Annotated[User, Depends(require(Permission.MANAGE_ACCESS))]
@@ -37,7 +38,7 @@ def invite(request: Request, user: Admin, name: Text, role: Text, display: Text 
     """Invite somebody; the link is shown once."""
     access = site_of(request).access
     try:
-        secret = access.invite(user, name, Role(role), display)
+        secret = access.invite(user, name, _role(role), display)
     except TillwatchError as error:
         return _accounts(request, bad=error, typed={"name": name, "display": display, "role": role})
     return _accounts(request, link=_link(request, secret), invited=name)
@@ -55,7 +56,7 @@ def invite_again(request: Request, user: Admin, account: str) -> Response:
 def set_role(request: Request, user: Admin, account: str, role: Text) -> Response:
     """Another role."""
     try:
-        site_of(request).access.set_role(user, account, Role(role))
+        site_of(request).access.set_role(user, account, _role(role))
     except TillwatchError as error:
         return _accounts(request, bad=error)
     return RedirectResponse("/accounts", 303)
@@ -82,7 +83,7 @@ def new_token(request: Request, user: Admin, name: Text, role: Text, days: Text 
     """Make one; it is shown once."""
     valid_s = int(days) * _DAY_S if days.isdecimal() and 0 < int(days) <= 3650 else None
     try:
-        _, secret = site_of(request).access.new_token(user, name, Role(role), valid_s=valid_s)
+        _, secret = site_of(request).access.new_token(user, name, _role(role), valid_s=valid_s)
     except TillwatchError as error:
         return _tokens(request, bad=error)
     return _tokens(request, secret=secret, made=name)
@@ -102,6 +103,12 @@ def audit_log(request: Request, _user: Auditor, before: int | None = None) -> Re
         rows = audit.entries(connection, before=before, limit=_AUDIT_ROWS + 1)
     following = rows[_AUDIT_ROWS - 1].id if len(rows) > _AUDIT_ROWS else None
     return draw(request, "audit.html", "audit", rows=rows[:_AUDIT_ROWS], next=following)
+
+
+def _role(text: str) -> Role:
+    role = word("role", text, Role)
+    assert role is not None  # noqa: S101 (a text came)
+    return role
 
 
 def _accounts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from collector.hub import Change, Hub
 from collector.ingest.connection import IN_FLIGHT
 from collector.ingest.ingest import Ingest
 from collector.ledger import Ledger, tables
+from collector.ledger.incoming import Event
+from collector.ledger.project import Rows, project
 from tests.broker import Broker
 from tests.collector.conftest import FixedClock
 from tests.collector.ledger.events import Till, approved, payment
@@ -97,22 +99,26 @@ def test_what_nobody_can_read_is_kept_and_blocks_nobody(ledger: Ledger, broker: 
 
 
 def test_a_message_that_the_database_refuses_is_found_and_set_aside(
-    ledger: Ledger, broker: Broker, ingest: Ingest
+    ledger: Ledger, broker: Broker, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     till = Till()
-    infinite = json.loads(till.payload(T.TRANSACTION_COMPLETED, approved("01INF")))
-    body = json.dumps(infinite).replace("3550", '3550, "huge": 1e999')
+    refused = [till.payload(T.TRANSACTION_COMPLETED, approved(identity)) for identity in ("01ODD", "01BAD")]
 
-    def refuse(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "transactions" in statement and "01INF" in str(parameters):
-            raise DataError(statement, None, Exception("number out of range"))
+    def refuse(events: Sequence[Event], opened_us: Mapping[tuple[str, str], int]) -> Rows:
+        for event in events:
+            if "01BAD" in event.body or ("01ODD" in event.body and event.data is not None):
+                raise DataError("INSERT", None, Exception("number out of range"))
+        return project(events, opened_us)
 
-    if not ledger.is_postgresql:  # SQLite takes anything; PostgreSQL refuses Infinity in JSON by itself
-        event.listen(ledger.engine, "before_cursor_execute", refuse)
-    publish(broker, [(till.topic(T.TRANSACTION_COMPLETED), body.encode()), *messages(till, 20)])
-    until(lambda: count(ledger, tables.events) == 20, what="all others")
+    monkeypatch.setattr("collector.ledger.write.project", refuse)
+    topic = till.topic(T.TRANSACTION_COMPLETED)
+    publish(broker, [*((topic, body) for body in refused), *messages(till, 20)])
+    until(lambda: count(ledger, tables.events) == 21, what="all others")
     with ledger.read() as connection:
-        assert "01INF" in connection.execute(select(tables.raw_events)).one().payload
+        # What it says could not be stored, that it was could; of the other one not even that.
+        unread = connection.execute(select(tables.events).where(~tables.events.c.projected)).one()
+        assert (unread.sequence, unread.subject) == (1, "01ODD")
+        assert "01BAD" in connection.execute(select(tables.raw_events)).one().payload
 
 
 def test_while_the_database_is_away_nothing_is_acknowledged_or_lost(
