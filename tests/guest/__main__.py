@@ -10,10 +10,10 @@ from pathlib import Path
 
 from tests.broker import free_port
 from tests.guest import image
-from tests.guest.machine import Machine
+from tests.guest.machine import Machine, kvm_works
 from tests.packaging.test_deb import newer
 
-_SILENCE_S = 240.0  # a machine without KVM boots slowly
+_SILENCE_S = 400.0  # without KVM everything is slow
 
 
 def main() -> int:
@@ -25,15 +25,43 @@ def main() -> int:
         folder = Path(name)
         say("making the disk")
         made = image.build(folder, args.package, newer(args.package, folder))
-        port = free_port()
-        words = [sys.executable, "-m", "agent", "simulate", "concert", "--tcp", f"127.0.0.1:{port}"]
-        terminal = subprocess.Popen([*words, "--framing", "serial", "--think", "4"], stdout=subprocess.DEVNULL)
+        kvm = kvm_works(folder, made)
+        how = "KVM" if kvm else "emulated, as KVM does not work here"
+        say(f"QEMU ({how}), Debian bookworm, FTDI cable (usb-serial), simulated Concert terminal behind it")
+        terminal = Terminal()
         try:
-            with Machine(folder, made, port) as machine:
-                return _try(machine)
+            with Machine(folder, made, terminal.port, kvm) as machine:
+                return _try(machine, terminal)
         finally:
-            terminal.terminate()
-            terminal.wait(20)
+            terminal.stop()
+
+
+class Terminal:
+    """The simulated terminal at the other end of the cable."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._process = self._start("10")
+
+    def think(self, seconds: str) -> None:
+        """From now on take so long for a payment."""
+        self.stop()
+        self._process = self._start(seconds)
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(20)
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def _start(self, think: str) -> subprocess.Popen[str]:
+        words = [sys.executable, "-m", "agent", "simulate", "concert", "--tcp", f"127.0.0.1:{self.port}"]
+        words += ["--framing", "serial", "--think", think]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        if process.stdout is None or not process.stdout.readline():
+            raise RuntimeError("the simulated terminal has not started")
+        return process
 
 
 def say(line: str) -> None:
@@ -42,19 +70,18 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _try(machine: Machine) -> int:
-    kind = "KVM" if machine.kvm else "without KVM"
-    say(
-        f"QEMU ({kind}), Debian bookworm, FTDI cable by QEMU's usb-serial, simulated Concert terminal behind it",
-        flush=True,
-    )
+def _try(machine: Machine, terminal: Terminal) -> int:
     bad = good = 0
     try:
         for line in machine.lines(_SILENCE_S):
             if line == "end":
                 break
-            if line in ("unplug", "plug"):
-                machine.unplug() if line == "unplug" else machine.plug()
+            word, _, value = line.partition(" ")
+            if word in ("unplug", "plug", "think"):
+                if word == "think":
+                    terminal.think(value)
+                else:
+                    (machine.unplug if word == "unplug" else machine.plug)()
                 machine.answer("done")
                 continue
             say(line)
