@@ -10,7 +10,7 @@ import re
 from drivers.masking import LeftOut, Piece, joined
 from drivers.observations import Direction
 from drivers.receipts.escpos import Stripper
-from drivers.receipts.text import holds_card, is_card_like, masked
+from drivers.receipts.text import card_hidden, holds_card, is_card_like, masked
 
 _LINE_ENDS = re.compile(rb"[\n\r\x0c]")
 _MOST_HELD = 4096
@@ -23,6 +23,7 @@ def _written(*words: str) -> tuple[bytes, ...]:
 #: labels of numbers that are no card's; those of orders may be longer than a card's
 _ORDERS = _written("订单号", "交易号", "单号", "ORDER NO")
 _OTHERS = _written("商户", "终端", "参考号", "MERCHANT", "TERMINAL", "REF. NO", "REFER NO", "RRN")
+_CARDS = re.compile(b"|".join(re.escape(word) for word in _written("卡号", "CARD NO", "CARD NUMBER")), re.IGNORECASE)
 _LONGEST_CARD, _LONGEST_OTHER = 19, 15  # digits; merchants have 15, references 12, terminals 8
 _NUMBER = re.compile(r"\d{12,64}")
 
@@ -47,6 +48,7 @@ class _Side:
         self._stripper = Stripper()
         self._held = bytearray()
         self._above = False, False
+        self._card_above = self._so_far = 0  # a card's label without its number; digits of a number that may go on
 
     def feed(self, data: bytes) -> list[Piece]:
         pieces: list[Piece] = []
@@ -64,8 +66,10 @@ class _Side:
 
     def flush(self) -> list[Piece]:
         self._stripper.give_up()
+        piece = self._line()
         self._above = False, False
-        return self._line()
+        self._card_above = self._so_far = 0
+        return piece
 
     def _line(self) -> list[Piece]:
         if not self._held:
@@ -73,11 +77,25 @@ class _Side:
         line, self._held = bytes(self._held), bytearray()
         labels = any(word in line for word in _ORDERS), any(word in line for word in _OTHERS)
         order, other = (here or above for here, above in zip(labels, self._above, strict=True))
-        text = line.decode("latin-1")
+        text = self._card(line).decode("latin-1")
         known = [number for number in _NUMBER.findall(text) if _is_none(number, order, other)]
         if line.strip() or any(labels):
             self._above = labels
         return [masked(text, known).encode("latin-1")]
+
+    def _card(self, line: bytes) -> bytes:
+        """The line without the number that a label calls a card's, and without the rest of the one above."""
+        label = _CARDS.search(line)
+        begin = label.end() if label else 0
+        goes_on = self._so_far if label is None and re.match(rb"\s*[\d*]", line) else 0
+        wanted = label is not None or goes_on or self._card_above
+        self._card_above = 0
+        if not wanted:
+            self._so_far = 0 if line.strip() else self._so_far
+            return line
+        hidden, self._so_far = card_hidden(line[begin:].decode("latin-1"), goes_on)
+        self._card_above = int(label is not None and not re.search(rb"\d", line[begin:]))
+        return line[:begin] + hidden.encode("latin-1")
 
 
 def _is_none(number: str, order: bool, other: bool) -> bool:

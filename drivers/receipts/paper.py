@@ -4,7 +4,8 @@ A slip ends where the paper is cut, behind five empty lines, at a form feed, at 
 print, or when the printer falls silent. Two slips without an end between them are told apart by their titles: where a
 title comes again behind labelled values, another slip begins.
 
-Bounds: 64 KiB or 2000 lines of one slip; what is longer ends there, incomplete.
+Of a slip that was torn off, the line that had no end is left out. Bounds: 64 KiB or 2000 lines of one slip; what is
+longer ends there, incomplete.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ MOST_BYTES = 65536
 MOST_LINES = 2000
 #: a line longer than any paper: it is broken there, so that no line costs more than its share
 _WIDEST = 1024
+#: a number at its end goes on in the next piece: half of a card's number is not seen to be one
+_DIGITS = re.compile(rb"\d[\d -]{0,62}\Z")
 _CUT_WORD = re.compile(rb"\s*CUT[ _]?PAPER\s*", re.IGNORECASE)
 _MARKS_ABOVE = 4  # lines above a title that may belong to it
 _VALUES_OF_A_SLIP = 4  # lines with labels; some slips have the merchant's above their title
@@ -85,9 +88,15 @@ class Paper:
             self._size += len(data[place : place + room])
             place += room
             if self._size >= MOST_BYTES:
+                line, self._line = self._line, bytearray()
                 seen += self._cut(complete=False)
+                self._line, self._size = line, len(line)
             elif len(self._line) >= _WIDEST:
+                goes_on = _DIGITS.search(self._line)
+                kept = self._line[goes_on.start() :] if goes_on else bytearray()
+                del self._line[len(self._line) - len(kept) :]
                 seen += self._fed(1)
+                self._line = kept
         return seen
 
     def _fed(self, lines: int) -> list[Observation]:
@@ -105,7 +114,8 @@ class Paper:
         return self._cut(complete=False) if len(self._lines) >= MOST_LINES else []
 
     def _cut(self, complete: bool = True) -> list[Observation]:
-        lines = [*self._lines, bytes(self._line)]
+        torn = 0 if complete else len(self._line)  # half a line says nothing certain: a number in it may go on
+        lines = [*self._lines, *([] if torn else [bytes(self._line)])]
         picture, dropped = self._picture, self._stripper.dropped
         text = decoded(lines, self._page)
         self._begin()
@@ -114,7 +124,8 @@ class Paper:
         if picture:
             image = Facts(extra=(("image", 1),))
             return [Receipt(direction=self._direction, receipt_kind=None, complete=complete, facts=image)]
-        return [Noise(direction=self._direction, length=dropped, reason="nothing printed")] if dropped else []
+        length = dropped + torn
+        return [Noise(direction=self._direction, length=length, reason="nothing printed")] if length else []
 
 
 def slips(lines: list[str]) -> Iterator[list[str]]:

@@ -16,7 +16,7 @@ from drivers.observations import Alarm, Facts, Kind, Outcome, ReceiptKind, Slip,
 from drivers.receipts import settlement
 from drivers.receipts.facts import facts_of
 from drivers.receipts.labels import Labelled, labelled
-from drivers.receipts.text import masked, narrowed
+from drivers.receipts.text import card_hidden, masked, narrowed
 
 #: the table of response codes that these terminals print
 CODES = "cup"
@@ -181,12 +181,22 @@ def _copy(whole: str, administration: bool) -> ReceiptKind | None:
 def _shown(lines: Sequence[str], values: Sequence[Labelled], facts: Facts) -> tuple[str, ...]:
     """The text as it may be kept: without card numbers, without a card's expiry date."""
     known = {str(value) for value in (*_numbers(facts),) if value is not None}
-    out = [masked(line, known) for line in lines]
+    out = list(lines)
     for value in values:
-        if value.name == "expiry" and value.value:
-            before, at, behind = out[value.row].rpartition(value.value)
-            out[value.row] = before + re.sub(r"\d", "*", at) + behind if at else re.sub(r"\d", "*", behind)
-    return tuple(out)
+        if not value.value or value.name not in ("expiry", "card"):
+            continue
+        begin = narrowed(out[value.row]).rfind(value.value)
+        if begin < 0:  # another value of that line has hidden it already
+            continue
+        end = begin + len(value.value)
+        if value.name == "expiry":
+            out[value.row] = out[value.row][:begin] + re.sub(r"\d", "*", value.value) + out[value.row][end:]
+            continue
+        hidden, so_far = card_hidden(value.value)
+        out[value.row] = out[value.row][:begin] + hidden + out[value.row][end:]
+        if so_far and value.row + 1 < len(out) and re.match(r"\s*[\d*]", out[value.row + 1]):
+            out[value.row + 1] = card_hidden(out[value.row + 1], so_far)[0]
+    return tuple(masked(line, known) for line in out)
 
 
 def _numbers(facts: Facts) -> tuple[str | int | None, ...]:

@@ -40,6 +40,15 @@ _KNOWN = (
 _RUN = re.compile(r"\d(?:[ -]?\d)*", re.ASCII)
 #: what follows a masked number on a magnetic stripe: expiry, service code and the bank's own digits
 _TRACK = re.compile(r"(?<=[\d*]{8})[=^D][\d*=?]{4,}")
+#: a number in groups that nothing but a card's has: 4 4 4 4, up to 3 more, or 4 6 5; what parts them is alike
+_GROUPS = re.compile(
+    r"(?<![\d*])\d{4}(?P<gap>[^\w\n*]{1,5}|_)(?:\d{4}(?P=gap)\d{4}(?P=gap)\d{1,4}(?:(?P=gap)\d{1,3})?|\d{6}(?P=gap)\d{5})(?!\d)",
+    re.ASCII,
+)
+#: the number behind the label of one, in whatever groups, some of it perhaps hidden
+_CARD_VALUE = re.compile(r"[\d*X](?:[^\w\n*]{0,5}_?[\d*X])*", re.ASCII | re.IGNORECASE)
+_FIRST, _LAST = 6, 4  # digits of a card number that may be shown
+_SHORTEST_CARD = 13
 _SHORTEST, _LONGEST = 12, 19  # digits of a card number; a longer run always loses its middle
 
 
@@ -92,8 +101,35 @@ def masked(line: str, known: Collection[str] = ()) -> str:
 
     `known`: long numbers that a label says to be none.
     """
-    hidden = _RUN.sub(lambda found: _masked_run(found.group(), known), line)
-    return _TRACK.sub(lambda found: re.sub(r"\d", "*", found.group()), hidden) if hidden != line else line
+    hidden = _GROUPS.sub(_masked_groups, line)
+    hidden = _RUN.sub(lambda found: _masked_run(found.group(), known), hidden)
+    return _TRACK.sub(lambda found: re.sub(r"\d", "*", found.group()), hidden) if "*" in hidden else hidden
+
+
+def _masked_groups(found: re.Match[str]) -> str:
+    digits = re.sub(r"\D", "", found.group())
+    card = scheme_of(digits) is not None and luhn_valid(digits)
+    return _middle_hidden(found.group(), len(digits)) if card else found.group()
+
+
+def card_hidden(value: str, behind: int = 0) -> tuple[str, int]:
+    """A value that is a card's number because its label says so: neither its length nor its check digit has to fit.
+
+    `behind`: so many digits of the number stood in the line above. Returns how many have stood so far, when the number
+    may go on in the next line; else 0.
+    """
+    found = _CARD_VALUE.search(value)
+    if found is None:
+        return value, 0
+    shown, places = found.group(), [at for at, char in enumerate(found.group()) if char.isdecimal() or char in "*Xx"]
+    count = behind + len(places)
+    last = _LAST if count >= _SHORTEST_CARD else 0
+    out = list(shown)
+    for number, at in enumerate(places, behind):
+        if _FIRST <= number < count - last and out[at].isdecimal():
+            out[at] = "*"
+    whole = count >= _SHORTEST_CARD or len(places) != sum(map(str.isdecimal, shown))
+    return value[: found.start()] + "".join(out) + value[found.end() :], 0 if whole else count
 
 
 def _masked_run(run: str, known: Collection[str]) -> str:
@@ -120,7 +156,7 @@ def _middle_hidden(run: str, count: int) -> str:
     place = 0
     for char in run:
         if char.isdecimal():
-            out.append(char if place < 6 or place >= count - 4 else "*")
+            out.append(char if place < _FIRST or place >= count - _LAST else "*")
             place += 1
         else:
             out.append(char)
