@@ -7,12 +7,14 @@ clock passed in. Every log-in and failure leaves a line in the audit log.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
+from agent.log import logger
 from collector.access.errors import BadCredentialsError
 from collector.access.limits import Limits
 from collector.access.passwords import Passwords
@@ -61,6 +63,7 @@ class Doors:
         self._passwords = passwords or Passwords()
         self._limits = limits or Limits()
         self.lifetimes = lifetimes or Lifetimes()
+        self._log = logger(part="access")
 
     def log_in(self, name: str, password: str, *, address: str, browser: str) -> LoggedIn:
         """Raises BadCredentialsError or TooManyAttemptsError."""
@@ -129,12 +132,10 @@ class Doors:
             or now - session.created_us >= self.lifetimes.absolute_s * _S
             or now - session.seen_us >= self.lifetimes.idle_s * _S
         ):
-            with self._ledger.write() as connection:
-                accounts.end_session(connection, key)
+            self._mark(lambda connection: accounts.end_session(connection, key))
             return None
         if seen and now - session.seen_us >= _TOUCH_EVERY_US:
-            with self._ledger.write() as connection:
-                accounts.touch_session(connection, key, now)
+            self._mark(lambda connection: accounts.touch_session(connection, key, now))
         return user_of(account, Via.SESSION, address)
 
     def log_out(self, secret: str, *, address: str) -> None:
@@ -157,14 +158,21 @@ class Doors:
         if token is None or token.revoked_us is not None or (token.expires_us is not None and now >= token.expires_us):
             return None
         if now - (token.used_us or 0) >= _TOUCH_EVERY_US:
-            with self._ledger.write() as connection:
-                accounts.change_token(connection, token.id, used_us=now)
+            self._mark(lambda connection: accounts.change_token(connection, token.id, used_us=now))
         return User(name=token.name, display=token.name, role=Role(token.role), via=Via.TOKEN, address=address)
 
     def note(self, user: User, action: str, about: str | None = None, detail: Mapping[str, Any] | None = None) -> None:
         """Write down what somebody did."""
         with self._ledger.write() as connection:
             write_note(connection, self._now(), user, action, about=about, detail=detail)
+
+    def _mark(self, write: Callable[[Connection], object]) -> None:
+        """Write down a sign of life where that can be done: on a full disk people must still see what is wrong."""
+        try:
+            with self._ledger.write() as connection:
+                write(connection)
+        except OperationalError as error:
+            self._log.warning("access.not_marked", reason=" ".join(str(error.orig).split()))
 
     def _now(self) -> int:
         return microseconds(self._clock())

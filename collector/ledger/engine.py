@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,25 @@ def _sqlite(url: URL) -> Engine:
 def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # Without this the driver would begin transactions when it thinks fit, and never before DDL.
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode = WAL")
+    _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")  # WAL alone would lose the last commits with the power
     connection.execute("PRAGMA cache_size = -32768")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. Of several that begin with a new file one does it; SQLite tells the others at once that it is
+
+    locked, whatever the time-out: they try again.
+    """
+    give_up = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import func, select, text
+from sqlalchemy import Connection, event, func, select, text
+from sqlalchemy.exc import OperationalError
 
 from agent.errors import TillwatchError
 from collector.access.access import Access
@@ -84,6 +85,23 @@ def test_an_open_page_alone_keeps_no_session(access: Access, clock: FixedClock) 
     assert access.user_of_session(secret, address="-", seen=False)
     clock.advance(minutes=10)
     assert known(access, secret) is None
+
+
+def test_who_is_in_stays_in_while_nothing_can_be_written(access: Access, ledger: Ledger, clock: FixedClock) -> None:
+    person(access)
+    secret = enter(access)
+    _, token = access.new_token(CONSOLE, "watcher", Role.VIEWER)
+
+    def full(connection: Connection) -> None:
+        if connection.get_execution_options().get("tillwatch_writes"):
+            raise OperationalError("BEGIN", None, Exception("database or disk is full"))
+
+    event.listen(ledger.engine, "begin", full)
+    clock.advance(minutes=5)
+    assert known(access, secret) is not None
+    assert access.user_of_token(token, address="-") is not None
+    clock.advance(hours=12)
+    assert known(access, secret) is None  # it is over, although that can't be written down either
 
 
 def test_secrets_are_nowhere_in_the_database(access: Access, ledger: Ledger) -> None:

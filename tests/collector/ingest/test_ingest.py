@@ -105,8 +105,8 @@ def test_a_message_that_the_database_refuses_is_found_and_set_aside(
     refused = [till.payload(T.TRANSACTION_COMPLETED, approved(identity)) for identity in ("01ODD", "01BAD")]
 
     def refuse(events: Sequence[Event], opened_us: Mapping[tuple[str, str], int]) -> Rows:
-        for event in events:
-            if "01BAD" in event.body or ("01ODD" in event.body and event.data is not None):
+        for told in events:
+            if "01BAD" in told.body or ("01ODD" in told.body and told.data is not None):
                 raise DataError("INSERT", None, Exception("number out of range"))
         return project(events, opened_us)
 
