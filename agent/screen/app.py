@@ -92,7 +92,7 @@ class LiveScreen(App[None]):
     """The live screen. `clock` gives wall and monotonic time; `folder` is where recordings are saved."""
 
     CSS = """
-    #state { height: 3; background: $panel; padding: 0 1; }
+    #state { height: 3; text-wrap: nowrap; text-overflow: ellipsis; background: $panel; padding: 0 1; }
     #rows { height: 1fr; }
     #below { height: 33%; max-height: 10; border-top: solid $accent; padding: 0 1; }
     #search { display: none; height: 3; }

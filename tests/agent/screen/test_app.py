@@ -135,7 +135,7 @@ def test_search_goes_from_one_to_the_next(tmp_path: Path) -> None:
         await pilot.press("escape")
         assert app.model.search == ""
         await search(app, pilot, "39 37 38")  # the currency's digits, as bytes
-        assert app.model.rows[app.rows.cursor].kind == "answer"
+        assert app.model.rows[app.rows.cursor].kind == "request"
 
     played(tmp_path, play)
 

@@ -18,13 +18,23 @@ def test_a_payment_is_seen_as_it_passes(tmp_path: Path) -> None:
     socket = str(tmp_path / "tmux.sock")
 
     def tmux(*words: str) -> str:
-        done = subprocess.run(["tmux", "-S", socket, "-f", "/dev/null", *words], capture_output=True, text=True)
-        return done.stdout
+        command = ["tmux", "-S", socket, "-f", "/dev/null", *words]
+        return subprocess.run(command, check=False, capture_output=True, text=True).stdout
 
     with bench(tmp_path) as config:
         command = f"{sys.executable} -m agent diag --watch --config {config}; echo left with $?; cat"
         try:
-            tmux("new-session", "-d", "-x", "120", "-y", "36", "-s", "screen", f"LANG=C.UTF-8 {command}")
+            tmux(
+                "new-session",
+                "-d",
+                "-x",
+                "120",
+                "-y",
+                "36",
+                "-s",
+                "screen",
+                f"env -u COLUMNS -u LINES LANG=C.UTF-8 {command}",
+            )
             until(lambda: "search" in tmux("capture-pane", "-p", "-t", "screen"), 60, "the screen is there")
             pay(tmp_path)
             text = until(
