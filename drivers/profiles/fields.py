@@ -9,7 +9,10 @@ from drivers.profiles.schema import Encoding, Fact, Field, Unit
 
 _CODECS = {Encoding.ASCII: "latin-1", Encoding.GBK: "gb18030", Encoding.UTF8: "utf-8"}
 _MINOR = re.compile(r"[+-]?0*(\d{1,15})")
-_MAJOR = re.compile(r"[^\d.-]{0,8}-?0*(\d{1,13})(?:\.(\d{1,2}))?")
+#: 12.85, RMB  12.85, ¥-1,234.50, 12.85元. A comma stands before three digits only: 12,85 is read by nobody for sure
+_MAJOR = re.compile(r"[^\d.,-]{0,8}-?0*(\d{1,13}|\d{1,3}(?:,\d{3}){1,4})(?:\.(\d{1,2}))?[^\d.,-]{0,4}")
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_LONGEST_NUMBER = 8  # bytes of a binary one
 _LONG_RUN = re.compile(r"\d{13,}")
 _BLANK = " \0\t\r\n"  # fillers, and the end of a line that a file has behind the last value
 _CUT = "\ufffd"  # what is left of a character that a field's end has cut in two
@@ -21,7 +24,8 @@ _LONGEST_CARD = 19
 def text_of(field: Field, raw: bytes) -> str:
     """The value as text, its filler taken off; empty where nothing stands there."""
     if field.encoding is Encoding.BINARY:
-        return str(int.from_bytes(raw, "big")) if raw else ""
+        # A longer one is no number that anybody counts with, and a decimal of a thousand digits costs time.
+        return str(int.from_bytes(raw, "big")) if 0 < len(raw) <= _LONGEST_NUMBER else raw.hex().upper()
     if field.encoding in (Encoding.BCD, Encoding.HEX, Encoding.CUP8583):
         return raw.hex().upper()
     text = raw.decode(_CODECS[field.encoding], "replace").strip(_BLANK).rstrip(_CUT)
@@ -31,7 +35,8 @@ def text_of(field: Field, raw: bytes) -> str:
 def bytes_of(field: Field, text: str) -> bytes:
     """The value on the line; filled up to the field's size, and cut to it."""
     if field.encoding is Encoding.BINARY:
-        return (int(text or "0") % (1 << 8 * (field.size or 1))).to_bytes(field.size or 1, "big")
+        number = int(text) if _NUMBER.fullmatch(text) else 0
+        return (number % (1 << 8 * (field.size or 1))).to_bytes(field.size or 1, "big")
     if field.encoding in (Encoding.BCD, Encoding.HEX, Encoding.CUP8583):
         digits = re.sub(r"[^0-9A-Fa-f]", "", text)
         wanted = 2 * field.size if field.size else len(digits) + len(digits) % 2
@@ -51,8 +56,8 @@ def amount_of(field: Field, text: str) -> int | None:
     if field.unit is Unit.MINOR:
         found = _MINOR.fullmatch(text)
         return int(found[1]) if found else None
-    found = _MAJOR.fullmatch(text.replace(",", ""))
-    return int(found[1]) * 100 + int((found[2] or "0").ljust(2, "0")) if found else None
+    found = _MAJOR.fullmatch(text)
+    return int(found[1].replace(",", "")) * 100 + int((found[2] or "0").ljust(2, "0")) if found else None
 
 
 def amount_text(field: Field, amount: int) -> str:

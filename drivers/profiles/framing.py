@@ -163,10 +163,11 @@ class Framer:
         return self._taken()
 
     def _overlong(self) -> None:
-        longest = self._shape.framing.longest
-        while len(self._held) > longest:
-            self._skip(longest, "message too long")
-            del self._held[:longest]
+        """What is too long for a message is none to its end: what is left of it could look like another one."""
+        if self._hurt or len(self._held) > self._shape.framing.longest:
+            self._hurt = True
+            self._skip(len(self._held), "message too long")
+            self._held.clear()
 
     def _scan(self, ended: bool) -> None:
         held, size = self._held, len(self._held)

@@ -44,9 +44,11 @@ def parse(text: str, path: Path) -> Profile:
     """The profile in a text; `path` names it in mistakes. Raises ProfileError."""
     try:
         values = tomllib.loads(text)
+        notes = Notes(places(text))
     except tomllib.TOMLDecodeError as error:
         raise ProfileError(path, [_syntax(text, str(error))]) from error
-    notes = Notes(places(text))
+    except RecursionError as error:
+        raise ProfileError(path, [Mistake(1, "file", "not_toml", {"detail": "nested too deep"})]) from error
     if not _NAME.fullmatch(path.stem):
         notes.add((), "bad_name", found=path.stem)
     profile = _profile(path, Table(values, (), notes))

@@ -165,7 +165,8 @@ def transaction_of(profile: Profile, reading: Reading) -> Transaction:
     # A code that nobody knows, with an amount, may move money: rather a payment too many than a charge missed.
     moves = amount is not None and bool(amount_of(amount.field, amount.text))
     kind = usual.kind if usual is not None else Kind.PURCHASE if moves else Kind.OTHER
-    name = f"code {scrub(code)[:_LONGEST_CODE]}" if code else message.name
+    shown = "".join(char for char in scrub(code)[:_LONGEST_CODE] if char.isprintable())
+    name = f"code {shown}" if shown else message.name
     return Transaction(code=code, name=name, kind=kind, proves=Proves.NOTHING)
 
 
