@@ -151,8 +151,9 @@ class ReceiptData:
 class SettlementData:
     """End-of-day totals of the terminal beside what the journal counted since the last settlement.
 
-    `matches` is null when the terminal stated no total that can be compared; `balanced` is whether the terminal says
-    that it agrees with its host. Amounts in minor units.
+    `matches` is null when the terminal stated no total that can be compared, and when the totals differ but something
+    passed before we watched, or unseen; `balanced` is whether the terminal says that it agrees with its host. Amounts
+    in minor units.
     """
 
     transaction: str | None

@@ -114,13 +114,15 @@ def settlement(book: Book, what: Settlement, at: At, terms: Terms) -> Step:
     if what.balanced or (what.balanced is None and not terms.reverses):
         book, settled = totals(book, what.totals, at, terms)
     stated = [total.net for total in what.totals if total.amount is not None]
+    agrees = sum(stated) == book.tally.amount
     data = SettlementData(
         transaction=current,
         terminal=terms.terminal,
         totals=what.totals,
         journal_count=book.tally.count,
         journal_amount=book.tally.amount,
-        matches=sum(stated) == book.tally.amount if stated else None,
+        # What passed before we watched, or unseen, is in the terminal's totals only: then a difference says nothing.
+        matches=agrees if stated and (agrees or book.tally.whole) else None,
         balanced=what.balanced,
     )
     return replace(book, tally=Tally(whole=True)), (*settled, Draft(EventType.SETTLEMENT_COMPLETED, data, at.wall_ns))

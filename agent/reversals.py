@@ -58,7 +58,7 @@ def reversal_answered(book: Book, answer: Answer, at: At, terms: Terms) -> Step:
     known = Facts(extra=(("reversal_code", answer.facts.response_code or ""),))
     named = _named(book, facts)
     if named is None:
-        return _unseen(book, facts, answer.outcome, at, terms)
+        return _unseen(book, facts, answer, at, terms)
     drafts: tuple[Draft, ...] = ()
     if not named.in_doubt:
         book, drafts = _in_doubt_again(book, Reason.CODE_AMBIGUOUS, at, terms)
@@ -146,17 +146,17 @@ def _in_doubt_again(book: Book, reason: Reason, at: At, terms: Terms) -> Step:
     return doubt(book, reason, at, terms)
 
 
-def _unseen(book: Book, facts: Facts, outcome: Outcome, at: At, terms: Terms) -> Step:
+def _unseen(book: Book, facts: Facts, answer: Answer, at: At, terms: Terms) -> Step:
     """A reversal of a payment that passed before we watched. One that is answered once more tells nothing new."""
     again = book.undone is not None and numbered(book.undone, facts)
-    if outcome is not Outcome.REVERSED or facts.amount is None or again:
+    if answer.outcome is not Outcome.REVERSED or facts.amount is None or again:
         return book, ()
     payment = Payment(
         id=transaction_id(at.wall_ns, f"{terms.terminal}:{at.token}:reversal"),
         state=State.DELIVERED,
         kind=Kind.OTHER,
         message="reversal of an unseen transaction",
-        facts=replace(_numbers(facts), extra=(("reversal_code", facts.response_code or ""),)),
+        facts=replace(_numbers(facts), extra=(("reversal_code", answer.facts.response_code or ""),)),
         started_wall_ns=at.wall_ns,
         deadline_mono_ns=at.mono_ns,
         outcome=Outcome.REVERSED,
