@@ -220,3 +220,10 @@ def ring_tap(run_dir: Path) -> Tap | None:
         if error.key == "bridge.denied":
             raise
         return None
+
+
+def reach_bridge(run_dir: Path) -> None:
+    """Raises UnreachableError when a bridge runs that does not let us ask: without it a diagnosis would go astray."""
+    tap = ring_tap(run_dir)
+    if tap is not None:
+        tap.close()

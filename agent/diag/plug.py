@@ -20,7 +20,7 @@ from agent.diag.mouth import Gone, Interrupted, PortMouth, settings_of, shown
 from agent.diag.scene import Scene
 from agent.diag.step import Step
 from agent.errors import UnreachableError
-from drivers.links.base import BUSY, DENIED, LinkError
+from drivers.links.base import BUSY, DENIED, FAILED, NOT_FOUND, REFUSED, LinkError
 from drivers.links.discover import devices
 from drivers.links.holders import holders
 from drivers.links.serial import is_pty
@@ -33,17 +33,21 @@ _LOOP_S = 1.0
 
 
 def device(scene: Scene) -> Iterator[Step]:
-    """The device is there."""
-    address, own = scene.terminal.device, scene.terminal.name
-    if address.scheme == "file":
+    """The device is there. Where our bridge runs, it knows: the agent's own unit sees no devices at all."""
+    address, own, line = scene.terminal.device, scene.terminal.name, scene.line
+    if line is not None and line["link"] == "up":
+        yield Step.ok("device", "diag.device_bridge", device=line["device"], pid=scene.bridge)
+    elif address.scheme == "file":
         yield Step.of("device", watched_folder("device", scene.terminal, address, scene.who))
     elif address.scheme == "usb":
         yield Step.of("device", usb_device("device", scene.terminal, scene.who, scene.bridge))
     elif address.scheme == "tcp":
         yield _network_device(scene)
+    elif line is not None and line["reason"] in (BUSY, DENIED, FAILED):
+        yield Step.ok("device", "diag.device_seen", device=line["device"])  # what hinders it, the next steps tell
     else:
         path = _path(scene)
-        if not path.exists():
+        if not path.exists() or (line is not None and line["reason"] == NOT_FOUND):
             yield _missing(path)
         elif not stat.S_ISCHR(path.stat().st_mode):
             yield Step.of("device", Check.fail("device", "check.device_no_device", own, path=path))
@@ -66,30 +70,33 @@ def driver(scene: Scene) -> Iterator[Step]:
 
 def permission(scene: Scene) -> Iterator[Step]:
     """The user of the agent may open it."""
-    if scene.terminal.device.scheme != "serial" or not _path(scene).exists():
+    path, who, line = scene.terminal.device.path, scene.who, scene.line or {}
+    if scene.terminal.device.scheme != "serial" or path is None:
         yield Step.skip("permission", "diag.no_port")
-        return
-    path, who = _path(scene), scene.who
-    told = (scene.line or {}).get("reason")
-    if not _may(who, path) or told == DENIED:
-        found = Check.fail(
-            "device", "check.device_closed", scene.terminal.name, path=path, user=who.name, group=group_of(path)
-        )
+    elif line.get("link") == "up":
+        yield Step.ok("permission", "diag.permission_bridge", path=path)
+    elif line.get("reason") == DENIED or (path.exists() and not _may(who, path)):
+        group = line.get("group") or (group_of(path) if path.exists() else "?")
+        found = Check.fail("device", "check.device_closed", path=path, user=who.name, group=group)
         yield Step.of("permission", found)
-        return
-    rule = next((str(rule) for rule in RULES if rule.exists()), None)
-    key = "diag.permission_ok" if rule else "diag.permission_no_rule"
-    yield Step.ok("permission", key, path=path, user=who.name, group=group_of(path), rule=rule)
+    elif not path.exists():
+        yield Step.skip("permission", "diag.no_port")
+    elif rule := next((str(rule) for rule in RULES if rule.exists()), None):
+        yield Step.ok("permission", "diag.permission_ok", path=path, user=who.name, group=group_of(path), rule=rule)
+    else:
+        yield Step.ok("permission", "diag.permission_no_rule", path=path, user=who.name, group=group_of(path))
 
 
 def holder(scene: Scene) -> Iterator[Step]:
     """Nobody else has it open."""
-    if scene.terminal.device.scheme != "serial" or not _path(scene).exists():
+    line = scene.line or {}
+    if scene.terminal.device.scheme != "serial" or not (line or _path(scene).exists()):
         yield Step.skip("holder", "diag.no_port")
         return
-    path, line = _path(scene), scene.line or {}
+    path = _path(scene)
     # Whoever made a pty has it open too, and takes nothing away: of such a port only its exclusive mark counts.
-    others = [] if is_pty(path) else [one for one in holders(str(path)) if one.pid != scene.bridge]
+    seen = path.exists() and not is_pty(path)
+    others = [one for one in holders(str(path)) if one.pid != scene.bridge] if seen else []
     told = ", ".join(line.get("holder") or []) or ("?" if line.get("reason") == BUSY else None)
     if others:
         yield Step.of("holder", held("device", scene.terminal.name, path, others[0]))
@@ -177,14 +184,10 @@ def _missing(path: Path) -> Step:
 
 
 def _network_device(scene: Scene) -> Step:
-    line = scene.line
-    address = scene.terminal.device
-    if line is not None and line["link"] == "up":
-        return Step.ok("device", "check.remote_ok", address=address)
-    if line is not None:
-        reason = line["detail"] or line["reason"]
-        return Step.fail("device", "check.remote_unreachable", address=address, reason=reason)
-    return Step.of("device", remote("device", scene.terminal, address, None))
+    line, address = scene.line, scene.terminal.device
+    if line is None:
+        return Step.of("device", remote("device", scene.terminal, address, None))
+    return Step.fail("device", "check.remote_unreachable", address=address, reason=line["detail"] or line["reason"])
 
 
 def _path(scene: Scene) -> Path:

@@ -159,7 +159,8 @@ def test_the_bridge_tells_of_its_device(tmp_path: Path) -> None:
         return taken(plug.line_settings, scene(tmp_path, bridge=1, line=UP | told))
 
     assert of() == [("ok", "settings_bridge")]
-    assert of(link="down", reason="busy", detail="held") == [("fail", "link_down")]
+    assert of(link="down", reason="gone", detail="EIO") == [("fail", "link_down")]
+    assert of(link="down", reason="busy", detail="held") == [("skip", "see_above")]
     assert taken(plug.line_settings, scene(tmp_path, bridge=1)) == [("fail", "bridge_knows_not")]
 
 
@@ -298,6 +299,24 @@ def test_a_device_that_is_not_there_and_one_that_is_none(tmp_path: Path) -> None
         on = scene(tmp_path)
         on.terminal = _at(tmp_path, path)
         assert taken(plug.device, on)[0] == ("fail", finding)
+
+
+def test_what_the_bridge_says_of_the_device_counts(tmp_path: Path) -> None:
+    """The agent's own unit sees neither devices nor other processes."""
+
+    def of(step: Any, **told: Any) -> list[tuple[str, str]]:
+        on = scene(tmp_path, bridge=1, line=UP | told)
+        on.terminal = _at(tmp_path, tmp_path / "not seen from here")
+        return [found for found in taken(step, on) if found[1] not in ("modem_manager", "brltty")]
+
+    assert of(plug.device) == [("ok", "device_bridge")]
+    assert of(plug.permission) == [("ok", "permission_bridge")]
+    assert of(plug.holder) == [("ok", "holder_ours")]
+    busy = {"link": "down", "reason": "busy", "holder": ["pid 7 (gpsd)"]}
+    assert of(plug.device, **busy) == [("ok", "device_seen")]
+    assert of(plug.holder, **busy) == [("fail", "device_held")]
+    assert of(plug.permission, link="down", reason="denied", group="dialout") == [("fail", "device_closed")]
+    assert of(plug.device, link="down", reason="not_found")[0] == ("fail", "device_missing")
 
 
 def _at(folder: Path, path: Path) -> Any:

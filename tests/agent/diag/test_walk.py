@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import subprocess
 import threading
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +23,13 @@ from agent.diag.scene import Scene
 from agent.diag.step import Level, Step, frozen, thawed
 from agent.diag.verdict import BY_STEP, Culprit, verdict
 from agent.diag.walk import STEPS, walk
+from agent.errors import UnreachableError
 from agent.phrase import phrase
+from agent.tap import Tap
 from agent.texts import LANGUAGES, Texts
 from tests.agent.diag.bench import configuration, diagnosed, findings, loaded, scene
-from tests.agent.diag.copper import Line, good, terminal
+from tests.agent.diag.copper import Line, dead, good, terminal
+from tests.broker import Broker
 from tests.waits import until
 from tests.whole.stand import Stand
 
@@ -37,6 +43,18 @@ def test_a_step_has_a_title_and_a_place_in_the_verdict() -> None:
         texts = Texts(language)
         assert [name for name in names if not texts.has(f"diag.title_{name}")] == []
         assert [culprit for culprit in Culprit if not texts.has(f"diag.verdict_{culprit}")] == []
+
+
+def test_every_text_is_asked_for_and_every_one_that_is_asked_for_exists() -> None:
+    folder = Path(walking.__file__).parent
+    code = "".join(path.read_text() for path in (*folder.glob("*.py"), folder.parent / "cli" / "diag.py"))
+    known = tomllib.loads((folder.parent / "locale" / "en" / "diag.toml").read_text())
+    asked = set(re.findall(r'"diag\.(\w+)"', code)) - {"toml"}
+    assert asked - known.keys() == set()
+    parts = re.compile(r"title_|verdict_|\w+_mend$|\w+_bridge$")
+    assert {key for key in known if not parts.match(key)} - asked == set()
+    for key in known:
+        assert not key.endswith("_mend") or key.removesuffix("_mend") in known
 
 
 def test_the_first_failure_on_the_way_decides_and_others_are_named() -> None:
@@ -239,7 +257,7 @@ def test_a_bridge_whose_device_is_away(tmp_path: Path, capsys: Capture) -> None:
         until(lambda: '"link.down"' in stand.log, what="line down")
         code, told = diagnosed(stand.config, capsys)
     assert (code, told["verdict"]) == (1, "cable")
-    assert findings(told) == {"device_missing", "link_down"}
+    assert findings(told) == {"device_missing"}
     assert "closed" in findings(told, "skip")
 
 
@@ -249,3 +267,38 @@ def test_results_hold_nothing_but_words_and_figures(tmp_path: Path) -> None:
     result = walk(on, Kept(tmp_path / "kept"), ["device", "disk"], lambda _: None)
     told = result.as_data(Texts("en"))
     assert json.loads(json.dumps(told)) == told
+
+
+def test_from_the_centre_over_mqtt(tmp_path: Path) -> None:
+    with Broker(tmp_path / "broker") as broker, terminal("concert", Line(tmp_path / "line", out=dead)):
+        stand = Stand(tmp_path, broker)
+        stand.terminal("pos1", "concert", f"serial:{tmp_path}/line")
+        with contextlib.ExitStack() as stack:
+            stack.callback(stand.close)
+            stand.start_agent()
+            until(lambda: '"link.up"' in stand.log, what="line up")
+            until(lambda: '"mqtt.connected"' in stand.log, what="connected")
+            asked = {"id": "d1", "expires": 4e9, "terminal": "pos1"}
+            answer = json.loads(_asked_over(broker, "tillwatch/1/outpatient-1/cashier-07/commands/diag", asked))
+    assert (answer["id"], answer["ok"], answer["error"]) == ("d1", True, None)
+    assert [told["verdict"] for told in answer["result"]] == ["terminal"]
+    assert findings(answer["result"][0]) == {"silent_bridge"}
+
+
+def _asked_over(broker: Broker, topic: str, body: dict[str, object]) -> str:
+    """Request and response by mosquitto's own program."""
+    words = ["-V", "5", "-p", str(broker.port), "-t", topic, "-e", "answers/d1", "-m", json.dumps(body), "-W", "60"]
+    return subprocess.run(["mosquitto_rr", *words], capture_output=True, text=True, check=True, timeout=90).stdout
+
+
+def test_a_bridge_that_may_not_be_asked_is_said_in_one_line(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(run_dir: Path) -> Tap:
+        raise UnreachableError("bridge.denied", path=run_dir / "bridge.sock")
+
+    monkeypatch.setattr(Tap, "connect", denied)
+    assert main(["diag", "--config", str(configuration(tmp_path, "serial:/dev/null"))]) == 3
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "bridge.sock" in error
