@@ -12,6 +12,7 @@ from agent.cli import add_config, add_json, diag_bundle, diag_watch
 from agent.cli.protocols import nearest
 from agent.config import Config, Terminal, load
 from agent.diag.kept import begin
+from agent.diag.mouth import reach_bridge
 from agent.diag.scene import Scene
 from agent.diag.step import Level, Step
 from agent.diag.walk import STEPS, Result, walk
@@ -36,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Walk; 0 nothing is wrong, 1 something was found."""
-    if args.bundle:
+    """Walk; 0 nothing is wrong, 1 something was found, 3 the running bridge may not be asked."""
+    if args.bundle or args.send:
         return diag_bundle.run(args)
     if args.watch:
         return diag_watch.run(args)
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     texts = Texts(config.agent.language)
     terminals = _terminals(config, args.terminal)
     only = _only(args.only)
+    reach_bridge(config.agent.run_dir)
     results = []
     for terminal in terminals:
         show = _nothing if args.json else _shower(texts, sys.stdout.isatty())

@@ -121,6 +121,8 @@ def line_settings(scene: Scene) -> Iterator[Step]:
         elif line["link"] == "up":
             wanted = shown(settings_of(own)) if own.device.scheme == "serial" else own.device.text
             yield Step.ok("settings", "diag.settings_bridge", device=line["device"], wanted=wanted)
+        elif line["reason"] in (BUSY, DENIED, NOT_FOUND, REFUSED):
+            yield Step.skip("settings", "diag.see_above")
         else:
             yield Step.fail(
                 "settings", "diag.link_down", device=line["device"], reason=line["detail"] or line["reason"]
