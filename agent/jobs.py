@@ -30,8 +30,13 @@ def diag_words(command: Command) -> Sequence[str]:
     return ["diag", *([f"--terminal={command.terminal}"] if command.terminal else [])]
 
 
+def bundle_words(_: Command) -> Sequence[str]:
+    """The words of a support bundle that goes with the answer where it is small enough."""
+    return ["diag", "--send"]
+
+
 #: name of the command → the verb and its options, but for --json and --config
-VERBS: Mapping[str, Callable[[Command], Sequence[str]]] = {"diag": diag_words}
+VERBS: Mapping[str, Callable[[Command], Sequence[str]]] = {"diag": diag_words, "bundle": bundle_words}
 
 
 class Jobs:

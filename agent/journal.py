@@ -132,6 +132,7 @@ class Journal:
                 "DELETE FROM events WHERE sequence <= ? AND wall_ns < ?", (published, before_wall_ns)
             ).rowcount
             self._db.execute("DELETE FROM transactions WHERE started_ns < ? AND pending = 0", (before,))
+            self._db.execute("DELETE FROM commands WHERE wall_ns < ?", (before_wall_ns,))  # no command lives so long
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('pruned', ?)", (str(self.sequence),))
             return gone
 

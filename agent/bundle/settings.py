@@ -54,7 +54,14 @@ def settings_part(config: Config | InvalidConfigError) -> Part:
     ]
     sections = {name: _section(name, getattr(config, name)) for name in ("agent", "mqtt", "log", "proof")}
     return Part.of_json(
-        "configuration.json", {"usable": True, "file": str(config.path), **sections, "terminals": terminals}
+        "configuration.json",
+        {
+            "usable": True,
+            "file": str(config.path),
+            "fleet_version": config.fleet_version,
+            **sections,
+            "terminals": terminals,
+        },
     )
 
 

@@ -159,6 +159,15 @@ def test_only_what_everybody_has_is_pruned(journal: Journal) -> None:
     outbox.close()
 
 
+def test_answers_to_old_commands_are_forgotten(journal: Journal) -> None:
+    outbox = Outbox(journal.path)
+    outbox.keep_command_result("old", "{}", NOTE.wall_ns)
+    outbox.keep_command_result("new", "{}", NOTE.wall_ns + 2)
+    journal.prune(NOTE.wall_ns + 1)
+    assert (outbox.command_result("old"), outbox.command_result("new")) == (None, "{}")
+    outbox.close()
+
+
 def test_a_clock_that_jumped_by_years_does_not_empty_the_journal(journal: Journal) -> None:
     journal.commit([NOTE] * 5)
     outbox = Outbox(journal.path)

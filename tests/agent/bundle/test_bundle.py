@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -10,7 +11,7 @@ import stat
 import zipfile
 from dataclasses import fields
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -19,9 +20,11 @@ from agent import tlog
 from agent.bundle import past
 from agent.bundle.build import Leave, Wanted, gather
 from agent.bundle.settings import SHOWN, WITHHELD
-from agent.cli import main
+from agent.cli import diag_bundle, main
+from agent.commands import Command
 from agent.config import Config, load
 from agent.events import Draft, EventType, ReceiptData
+from agent.jobs import Jobs
 from agent.journal import Journal
 from agent.playback import observe
 from drivers.concert import DRIVER
@@ -29,6 +32,7 @@ from drivers.driver import Framing
 from drivers.observations import Answer, ReceiptKind
 from tests.agent.bench import CARD, bench, pay
 from tests.agent.lines import Play, answer, cashier_ack, request
+from tests.waits import until
 
 PAN = "4975541234514970"
 PASSWORD = "correct-horse-battery"
@@ -186,7 +190,7 @@ def test_every_key_of_the_configuration_is_shown_or_withheld() -> None:
         "log": configuration.Log,
         "proof": configuration.Proof,
     }
-    assert {f.name for f in fields(Config)} - {"terminals", "path"} <= sections.keys()
+    assert {f.name for f in fields(Config)} - {"terminals", "path", "fleet_version"} <= sections.keys()
     for name, section in sections.items():
         known = {f.name for f in fields(section)} - ({"confirm"} if name == "terminal" else set())
         assert known == SHOWN[name] | WITHHELD.get(name, frozenset()), name
@@ -200,6 +204,35 @@ def test_a_configuration_that_can_t_be_used_gives_a_bundle_too(config: Path) -> 
     assert told["usable"] is False
     assert any(each["key"] == "mqtt.password" for each in told["problems"])
     assert PASSWORD not in "".join(files.values())
+
+
+def test_as_asked_over_mqtt_it_goes_with_the_answer_and_the_newest_are_kept(config: Path) -> None:
+    folder = config.parent / "state" / "bundles"
+    folder.mkdir()
+    for number in range(9):
+        (folder / f"pc-1-2026010{number}T000000.000000Z.zip").write_bytes(b"old")
+    jobs = Jobs(config)
+    ended: list[tuple[str | None, Any]] = []
+    assert jobs.start(Command("bundle", "b1", expired=False), lambda *told: ended.append(told)) is None
+    until(lambda: ended, 120, "the job has ended")
+    jobs.close()
+    ((error, result),) = ended
+    assert error is None
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(result["zip"]))) as archive:
+        assert json.loads(archive.read("manifest.json"))["agent"] == "pc-1"
+    assert (Path(result["bundle"]).read_bytes()) == base64.b64decode(result["zip"])
+    assert len(list(folder.iterdir())) == 5
+    assert stat.S_IMODE(Path(result["bundle"]).stat().st_mode) == 0o600
+
+
+def test_a_large_one_stays_on_the_pc(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diag_bundle, "_MOST_SENT", 10)
+    assert main(["diag", "--send", "--json", "--config", str(config)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["zip"] is None
+    assert Path(told["bundle"]).exists()
 
 
 @pytest.mark.parametrize(("name", "code"), [("there.zip", 2), ("no/such/folder.zip", 3)])
