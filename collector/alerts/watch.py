@@ -78,7 +78,7 @@ class Watch(Duty):
         with self._ledger.read() as connection:
             found = {rule.name: _LOOKS[rule.when](connection, rule, now_us, self._stale_s) for rule in self._rules}
             known = {rule.name: alerts.open_incidents(connection, rule.name) for rule in self._rules}
-            orphans = set(alerts.rules_with_incidents(connection)) - set(known)
+            orphans = set(alerts.rules_with_incidents(connection)) - set(known) - {alerts.FILE_MISSING}
         for rule in self._rules:
             now = {trouble.key: trouble for trouble in found[rule.name]}
             for key in now.keys() - known[rule.name].keys():

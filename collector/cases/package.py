@@ -22,7 +22,7 @@ from agent.money import show_amount
 from collector.cases import evidence as papers
 from collector.cases.evidence import Evidence, Payment
 from collector.cases.life import Kind
-from collector.cases.scan import has_card
+from collector.cases.scan import has_card, may_be
 from collector.errors import CollectorError
 from collector.texts import LANGUAGES, Texts
 
@@ -154,7 +154,9 @@ def _cell(value: object) -> object:
 def _known_numbers(evidence: Evidence) -> list[str]:
     names = ("reference", "order", "channel_order", "merchant_id", "terminal_id", "approval_code", "trace", "batch")
     payments = [payment for payment in (evidence.payment, evidence.related) if payment]
-    return [value for payment in payments for name in names if (value := getattr(payment.data, name))]
+    cards = [payment.data.card.masked for payment in payments if payment.data.card]
+    known = [value for payment in payments for name in names if (value := getattr(payment.data, name))]
+    return [number for number in known if not any(may_be(number, masked) for masked in cards)]
 
 
 @cache

@@ -15,6 +15,8 @@ from collector.ledger.tables import agents, refusals, streams, terminals, transa
 from collector.ledger.tables_alerts import alert_incidents, webhook_outbox
 from collector.ledger.tables_cases import cases
 
+#: of files that did not come in time (collector/reconcile/nightly.py): no rule of the configuration can be called so
+FILE_MISSING = "reconcile:file_missing"
 MOST = 1000  # of one rule at once: beyond that the first thousand say enough
 
 
@@ -164,6 +166,12 @@ def open_incidents(connection: Connection, rule: str) -> dict[str, Incident]:
     """Key → incident that is going on."""
     rows = connection.execute(select(alert_incidents).where(_i.rule == rule, _i.resolved_us.is_(None)))
     return {row.key: Incident(**row._mapping) for row in rows}
+
+
+def going_on(connection: Connection, limit: int) -> list[Incident]:
+    """Everything that is going on, of all rules; what began last comes first."""
+    query = select(alert_incidents).where(_i.resolved_us.is_(None)).order_by(_i.opened_us.desc(), _i.rule, _i.key)
+    return [Incident(**row._mapping) for row in connection.execute(query.limit(limit))]
 
 
 def rules_with_incidents(connection: Connection) -> list[str]:

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select
 
+from collector.ledger.reconcile import proved
 from collector.ledger.tables import agents, events, receipts, streams, terminals, transactions
 
 _t = transactions.c
@@ -95,6 +96,7 @@ class Terminal:
     last_frame_us: int | None
     told_us: int
     metrics: Mapping[str, Any] | None
+    last_seen_us: int  # when its agent was heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +132,11 @@ class Slip:
     time_us: int
 
 
+#: its agent does not know what became of it, and no file proved it since
+_in_doubt = and_(_t.pending, ~proved(_t.id))
 _FOUND = (
-    _t.id, _t.site, _t.agent, _t.events, _t.started_us, _t.updated_us, _t.pending, _t.escalated, _t.reconciled_as,
-    _t.data,
+    _t.id, _t.site, _t.agent, _t.events, _t.started_us, _t.updated_us, _in_doubt.label("pending"), _t.escalated,
+    _t.reconciled_as, _t.data,
 )  # fmt: skip
 _e = events.c
 _KEPT = (_e.agent, _e.epoch, _e.sequence, _e.type, _e.site, _e.terminal, _e.received_us, _e.body, _e.projected)
@@ -199,8 +203,10 @@ def agents_by_name(
 
 def terminals_by_place(connection: Connection, *, agent: str | None = None, site: str | None = None) -> list[Terminal]:
     """Terminals by site, agent and name."""
-    columns = [terminals.c[name] for name in Terminal.__dataclass_fields__]
-    query = select(*columns).order_by(terminals.c.site, terminals.c.agent, terminals.c.terminal)
+    columns = [terminals.c[name] for name in Terminal.__dataclass_fields__ if name != "last_seen_us"]
+    heard = func.coalesce(agents.c.last_seen_us, 0).label("last_seen_us")
+    query = select(*columns, heard).select_from(terminals.outerjoin(agents, agents.c.agent == terminals.c.agent))
+    query = query.order_by(terminals.c.site, terminals.c.agent, terminals.c.terminal)
     if agent is not None:
         query = query.where(terminals.c.agent == agent)
     if site is not None:
@@ -258,7 +264,7 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     if wanted.until_us is not None:
         found.append(_t.started_us < wanted.until_us)
     if wanted.pending is not None:
-        found.append(_t.pending if wanted.pending else ~_t.pending)
+        found.append(_in_doubt if wanted.pending else not_(_in_doubt))
     if wanted.order is not None:
         found.append(or_(_t.order_no == wanted.order, _t.channel_order == wanted.order))
     return found

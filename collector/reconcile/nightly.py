@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from agent.errors import TillwatchError
 from collector.duty import Duty
-from collector.ledger import Ledger, microseconds, reconcile
+from collector.ledger import Ledger, alerts, microseconds, reconcile
 from collector.reconcile import mapping
 from collector.reconcile.calendar import working_day
 from collector.reconcile.run import Report, Request, Source, digest_of, run_day
@@ -97,12 +97,28 @@ class NightlyReconciliation(Duty):
             self._missed.add(name)
             self.log.warning("reconcile.file_missing", day=name, formats=", ".join(missing))
             self._tell(Missing(name, missing))
+            self._note_missing(name, missing, until)
+        if not missing:
+            self._note_complete(name)
         settled, self._seen[name] = self._seen.get(name) == found, found
         if not found or not settled or self._done.get(name) == found:
             return
         self._done[name] = found
         if not self._known(name, found):
             self._reconcile(name, found, now)
+
+    def _note_missing(self, day: str, missing: tuple[str, ...], until: datetime) -> None:
+        """Have it shown among the alerts until the files are there."""
+        trouble = alerts.Trouble(day, microseconds(until), {"day": day, "formats": list(missing)})
+        with self._ledger.write() as connection:
+            alerts.begin(connection, alerts.FILE_MISSING, trouble, microseconds(self._ledger.clock()))
+
+    def _note_complete(self, day: str) -> None:
+        with self._ledger.read() as connection:
+            incident = alerts.open_incidents(connection, alerts.FILE_MISSING).get(day)
+        if incident is not None:
+            with self._ledger.write() as connection:
+                alerts.end(connection, incident, microseconds(self._ledger.clock()))
 
     def _known(self, day: str, found: Fingerprint) -> bool:
         """Whether the newest run of the day read just these files: after a restart of the collector nothing is new."""

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 
 from agent.phrase import phrase
-from collector.ledger import cases, lookup
+from collector.ledger import alerts, cases, lookup
 from collector.ledger.lookup import Found
 from collector.ledger.published import read_json
 from collector.web import api_shapes as shapes
@@ -128,7 +128,6 @@ def get_terminals(
     wanted = {"site": values.identifier("site", site), "agent": values.identifier("agent", agent)}
     with parts.ledger.read() as connection:
         found = lookup.terminals_by_place(connection, **wanted)
-        silent = {row.agent for row in lookup.agents_by_name(connection, 1 << 31) if _stale(parts, row)}
     return shapes.Terminals(
         items=[
             shapes.Terminal(
@@ -142,10 +141,29 @@ def get_terminals(
                 detail=row.detail,
                 since=values.rfc3339(row.since_us),
                 last_frame_at=values.rfc3339(row.last_frame_us),
-                stale=row.agent in silent,
+                stale=_stale(parts, row),
                 metrics=dict(row.metrics) if row.metrics else None,
             )
             for row in found
+        ]
+    )
+
+
+@router.get("/alerts", summary="What the rules of [[alert]] found and is going on")
+def get_alerts(request: Request, _user: Reader) -> shapes.Alerts:
+    """At most a thousand."""
+    with site_of(request).ledger.read() as connection:
+        found = alerts.going_on(connection, values.MOST)
+    return shapes.Alerts(
+        items=[
+            shapes.Alert(
+                rule=incident.rule,
+                subject=incident.key,
+                since=values.rfc3339(incident.since_us) or "",
+                opened_at=values.rfc3339(incident.opened_us) or "",
+                detail=dict(incident.detail),
+            )
+            for incident in found
         ]
     )
 
@@ -197,6 +215,6 @@ def _agent(parts: Site, row: lookup.Agent) -> shapes.Agent:
     )
 
 
-def _stale(parts: Site, row: lookup.Agent) -> bool:
+def _stale(parts: Site, row: lookup.Agent | lookup.Terminal) -> bool:
     """Silent for too long: what it told last must not be shown as how things are."""
     return parts.now_us - row.last_seen_us > parts.settings.stale_s * 1_000_000

@@ -23,7 +23,7 @@ class Transaction(BaseModel):
     charged: str
     delivered: str
     final: bool
-    pending: bool = Field(description="in doubt: it has a reason and is not final")
+    pending: bool = Field(description="in doubt: it has a reason, is not final, and no acquirer's file proved it")
     escalated: bool = Field(description="people were called, and it is still not final")
     reconciled_as: str | None = Field(description="category of the reconciliation, when its day was reconciled")
     events: int = Field(description="how many transaction.* events told of it")
@@ -113,6 +113,22 @@ class Terminals(BaseModel):
     """Terminals by site, agent and name."""
 
     items: list[Terminal]
+
+
+class Alert(BaseModel):
+    """Something that a rule looks for and that is going on. `subject`: what it is about; `detail`: what is known."""
+
+    rule: str
+    subject: str
+    since: str
+    opened_at: str
+    detail: dict[str, Any]
+
+
+class Alerts(BaseModel):
+    """What is going on, what began last comes first."""
+
+    items: list[Alert]
 
 
 class Case(BaseModel):

@@ -20,7 +20,7 @@ from agent import __version__
 from agent.events import EventType
 from collector.hub import Change, Hub
 from collector.ingest.ingest import Health
-from collector.ledger import Clock, Ledger, cases, figures, microseconds
+from collector.ledger import Clock, Ledger, alerts, cases, figures, microseconds
 
 DAY_US = 86_400_000_000
 _AGES_S = (10, 60, 300, 900, 3600, 14_400, 86_400)
@@ -71,6 +71,8 @@ class Metrics:
             refused = figures.refused(connection)
             open_cases = cases.count_by_status(connection)
             overdue = cases.count(connection, cases.Wanted(overdue_us=now_us))
+            firing = alerts.count_open(connection)
+            undelivered = alerts.waiting(connection)
         states = {("online",): fleet.online, ("offline",): fleet.offline, ("stale",): fleet.stale}
         yield _gauge("tillwatch_agents", "Agents by state.", states, "state")
         links = {(link,): fleet.terminals.get(link, 0) for link in {"up", "degraded", "down", *fleet.terminals}}
@@ -107,6 +109,18 @@ class Metrics:
             "status",
         )
         yield _gauge("tillwatch_cases_overdue", "Cases whose due time is over.", {(): overdue})
+        yield _gauge(
+            "tillwatch_alerts_firing",
+            "What is going on, by the rule that looks for it.",
+            {(rule,): count for rule, count in firing.items()},
+            "rule",
+        )
+        yield _gauge(
+            "tillwatch_webhook_messages",
+            "Messages that wait for a webhook.",
+            {(name,): count for name, count in undelivered.items()},
+            "webhook",
+        )
         yield _gauge("tillwatch_live_streams", "Open /api/events streams of this process.", {(): self.streams()})
 
     def _flow(self) -> Iterator[Metric]:

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from collector.ledger import views_overview, views_payments
+from collector.ledger import alerts, views_overview, views_payments
 from collector.ledger.views_fleet import Cashier, cashiers
 from collector.ledger.views_payments import Wanted
 from collector.web.context import site_of
@@ -21,6 +21,7 @@ from collector.web.security import Reader
 router = APIRouter(include_in_schema=False)
 _DOUBTS = 6
 _LATEST = 8
+_ALERTS = 20
 DAYS_UNDELIVERED_US = 7 * 86_400 * 1_000_000
 _BAR = 1000
 _ORDER = ("approved", "declined", "cancelled", "reversed", "not_executed", "open", "unknown")
@@ -63,6 +64,7 @@ def overview(request: Request, _user: Reader) -> Response:
             "truth": views_overview.truth(connection, show.midnight_us()),
             "latest": views_payments.payments(connection, Wanted(), _LATEST),
             "fleet": fleet_figures(cashiers(connection), now),
+            "alerts": alerts.going_on(connection, _ALERTS),
             "cases": cases_about(connection, [payment.id for payment in doubts]),
         }
     return draw(request, "overview.html", "overview", day=today, bars=bars(today.counts), **values)

@@ -150,6 +150,13 @@ def test_an_order_number_is_no_card_number_although_it_looks_like_one(ledger: Le
     assert has_card("4111111111111111")
 
 
+def test_a_card_number_in_the_field_of_the_order_is_found_by_the_mask_of_its_card(ledger: Ledger) -> None:
+    card = {"masked": "411111******1111", "scheme": "Visa"}
+    payment = plant(ledger, 1, order="4111111111111111", card=card)
+    with pytest.raises(CardInPackageError):
+        built(evidence_of(ledger, payment))
+
+
 def test_a_cell_is_no_formula(ledger: Ledger) -> None:
     payment = plant(ledger, 1, order="=HYPERLINK(1)")
     rows = unpacked(built(evidence_of(ledger, payment)))["items.csv"].decode("utf-8-sig")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from collector.ledger import Ledger, reconcile, views_payments
+from collector.ledger import Ledger, lookup, reconcile, views_payments
 from tests.collector.reconcile.generate import DAY, Hospital, moment
 from tests.collector.reconcile.test_run import reconciled
 
@@ -27,5 +27,10 @@ def test_a_proved_payment_is_in_doubt_no_more(ledger: Ledger, tmp_path: Path) ->
         payment = views_payments.by_ids(connection, [proved])[proved]
         finding = reconcile.finding_of(connection, proved)
     assert (payment.outcome, payment.reconciled_as) == ("unknown", "matched")
+    with ledger.read() as connection:  # and so says the API
+        doubtful = lookup.find(connection, lookup.Filter(pending=True), 10)
+        others = lookup.find(connection, lookup.Filter(pending=False), 10)
+    assert [(one.id, one.pending) for one in doubtful] == [(nowhere, True)]
+    assert (proved, False) in [(one.id, one.pending) for one in others]
     assert finding is not None
     assert (finding.outcome, finding.key) == ("approved", "order")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.ledger import Ledger, reconcile
+from collector.alerts.watch import Watch
+from collector.ledger import Ledger, alerts, reconcile
 from collector.reconcile.nightly import Missing, Nightly, NightlyReconciliation, files_of
 from collector.reconcile.run import Report
 from tests.collector.conftest import FixedClock
@@ -44,6 +45,11 @@ class Morning:
         for _ in range(2):
             self.duty.turn()
         return list(self.told)
+
+
+def going_on(ledger: Ledger) -> list[alerts.Incident]:
+    with ledger.read() as connection:
+        return alerts.going_on(connection, 10)
 
 
 @pytest.fixture
@@ -82,6 +88,10 @@ def test_a_missing_file_is_waited_for_until_noon_then_told_once(morning: Morning
     assert isinstance(report, Report)
     assert report.run.sides.keys() == {"his"}
     assert morning.at(after(DAY, 1), "12:01:00") == []
+    (shown,) = going_on(morning.ledger)
+    assert (shown.key, shown.detail["formats"]) == (DAY, ["allinpay"])
+    Watch(morning.ledger, (), (), clock=morning.clock).turn()  # it is no rule's, and no rule ends it
+    assert going_on(morning.ledger) == [shown]
     # it comes in the afternoon after all
     his, pos = hospital.write(morning.folder)
     pos.rename(morning.folder / "allinpay" / f"pos-{DAY}.csv")
@@ -89,6 +99,7 @@ def test_a_missing_file_is_waited_for_until_noon_then_told_once(morning: Morning
     (late,) = morning.at(after(DAY, 1), "15:00:00")
     assert isinstance(late, Report)
     assert late.run.sides.keys() == {"his", "acquirer"}
+    assert going_on(morning.ledger) == []
 
 
 def test_a_file_that_grows_is_left_alone(morning: Morning, hospital: Hospital) -> None:

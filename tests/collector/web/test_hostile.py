@@ -16,7 +16,7 @@ from collector.access.roles import Role
 from collector.hub import Hub
 from collector.ingest.envelope import parse
 from collector.ingest.ingest import Ingest
-from collector.ledger import Ledger, cases, lookup, microseconds
+from collector.ledger import Ledger, alerts, cases, lookup, microseconds
 from collector.web.app import create_app
 from collector.web.pages import ROUTERS, error_page
 from collector.web.settings import WebSettings
@@ -78,6 +78,8 @@ def test_hostile_messages_are_kept_counted_and_shown(
     places += [f"/transactions/{one}" for one in told]
     places += [f"/api/cases/{number}{end}" for number in numbers for end in ("", "/package")]
     places += [f"/cases/{number}" for number in numbers]
+    with ledger.write() as connection:
+        alerts.begin(connection, "silent", alerts.Trouble("<script>alert(4)</script>", 0, {}), 1)
     places += ["/", "/live", "/doubts", "/fleet", "/cases", "/search?last4=1234", "/audit", "/metrics"]
     places += [f"/api/{name}" for name in ("transactions", "agents", "terminals", "cases")]
     clock.advance(hours=1)
@@ -86,6 +88,7 @@ def test_hostile_messages_are_kept_counted_and_shown(
     assert {
         place for place, found in answers.items() if "<script>alert" in found.text and "/api/" not in place
     } == set()
+    assert "alert(4)" in answers["/"].text
     assert len(answers["/api/transactions"].json()["items"]) > 10
 
 

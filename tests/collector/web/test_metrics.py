@@ -17,7 +17,7 @@ from collector.access.roles import Role
 from collector.cases import Kind, open_for
 from collector.hub import Change, Hub
 from collector.ingest.ingest import Health
-from collector.ledger import Ledger
+from collector.ledger import Ledger, alerts
 from collector.web.app import create_app
 from collector.web.settings import WebSettings
 from tests.collector import planted
@@ -130,3 +130,23 @@ def test_the_dashboard_for_grafana_asks_only_for_what_there_is(client: httpx.Cli
     assert len(asked) > 12
     ids = [panel["id"] for panel in board["panels"]]
     assert len(ids) == len(set(ids))
+
+
+def test_what_is_going_on_is_counted_and_told(
+    ledger: Ledger, client: httpx.Client, program: Callable[[Role], httpx.Client]
+) -> None:
+    with ledger.write() as connection:
+        trouble = alerts.Trouble("cashier-01", NOW_US - MINUTE_US, {"site": "east", "agent": "cashier-01"})
+        alerts.begin(connection, "silent", trouble, NOW_US)
+        alerts.put(connection, "pager", "silent/cashier-01/1", "firing", "{}", NOW_US)
+    found = samples(client)
+    assert found["tillwatch_alerts_firing{rule=silent}"] == 1
+    assert found["tillwatch_webhook_messages{webhook=pager}"] == 1
+    assert program(Role.VIEWER).get("/api/alerts").json() == {
+        "items": [
+            {
+                "rule": "silent", "subject": "cashier-01", "since": "2026-03-05T09:29:00.000Z",
+                "opened_at": "2026-03-05T09:30:00.000Z", "detail": {"site": "east", "agent": "cashier-01"},
+            }
+        ]
+    }  # fmt: skip

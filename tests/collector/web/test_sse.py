@@ -18,9 +18,11 @@ from collector.access.roles import Role
 from collector.hub import Change, Hub
 from collector.ingest.ingest import changes_of
 from collector.ledger import Ledger
+from collector.ledger.lookup import Kept
 from collector.ledger.write import Writer
 from collector.web.app import create_app
 from collector.web.settings import WebSettings
+from collector.web.sse import _framed
 from tests import waits
 from tests.collector.conftest import FixedClock
 from tests.collector.planted import NOW_US, data_of, told
@@ -164,6 +166,14 @@ def test_filters_leave_out_what_was_not_asked_for(ledger: Ledger, hub: Hub, list
         put(ledger, hub, 5, kind="transaction.pending")
         assert pending.wait(2) == [2, 5]
         assert (second.sequences(), west.sequences()) == ([3], [4])
+
+
+def test_only_the_ends_of_lines_end_a_line_of_the_stream() -> None:
+    body = '{"a": "x\u2028y\u0085z",\n "b": 1}'
+    event = Kept("cashier-01", "e1", 1, "transaction.completed", "east", "pos1", NOW_US, body, True)
+    lines = _framed(event).split("\n")
+    assert "\n".join(line.removeprefix("data: ") for line in lines if line.startswith("data: ")) == body
+    assert len(lines) == 6  # id, event, two of data, the empty one that ends the message, and what follows
 
 
 def test_changes_that_are_no_events_are_told_without_a_place(hub: Hub, listen: Callable[..., Any]) -> None:
