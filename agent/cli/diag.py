@@ -15,7 +15,7 @@ from agent.diag.kept import begin
 from agent.diag.mouth import reach_bridge
 from agent.diag.scene import Scene
 from agent.diag.step import Level, Step
-from agent.diag.walk import STEPS, Result, walk
+from agent.diag.walk import SHARED, STEPS, Result, walk
 from agent.errors import UsageError
 from agent.phrase import Phrase
 from agent.texts import Texts, language_of_environment
@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     only = _only(args.only)
     reach_bridge(config.agent.run_dir)
     results = []
+    shared: dict[str, list[Step]] = {}
     for terminal in terminals:
         show = _nothing if args.json else _shower(texts, sys.stdout.isatty())
         tell = _nothing if args.json else _teller(texts)
@@ -55,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
             print(texts.say("diag.begin", name=terminal.name, device=terminal.device, protocol=terminal.protocol))
         scene = Scene(config, terminal, loopback=args.loopback, tell=tell)
         kept = begin(config.agent.state_dir, terminal.name, os.environ, args.resume)
+        kept.done |= shared
         result = walk(scene, kept, only, show)
+        shared = {name: kept.done[name] for name in SHARED if name in kept.done}
         results.append(result)
         if not args.json:
             print("\n".join(_verdict(result, texts)), flush=True)

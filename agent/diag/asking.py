@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -25,6 +26,7 @@ SILENT_TRIES = 2
 #: speeds of payment terminals, the usual ones first
 SPEEDS = (9600, 115200, 19200, 57600, 38400, 4800, 2400, 1200)
 _OTHER_PATIENCE_S = 0.6
+_WITHDRAW_S = 0.25  # so long the cashier application may wait for that; behind it the bridge takes the line
 _MORE_S = 0.1  # a terminal that has answered says the rest at once
 #: of all tries, so many may go wrong by chance: this PC was busy
 _CHANCE = 1
@@ -185,20 +187,34 @@ def _once(mouth: Mouth, driver: Driver, framing: Framing, parity: Parity | None,
     began = time.monotonic()
     first: float | None = None
     say(attempt.begin())
-    while not attempt.done and time.monotonic() - began < LONGEST_S:
-        recognised = attempt.verdict is Verdict.ANSWERED
-        data = mouth.hear(_MORE_S if recognised else patience_s or driver.probe.patience_s)
-        if not data:
-            break
-        first = first if first is not None else time.monotonic() - began
-        heard += data
-        if parity and coded(data, parity) != data:
-            break
-        say(attempt.hear(stripped(data) if parity else data))
+    try:
+        while not attempt.done and time.monotonic() - began < LONGEST_S:
+            recognised = attempt.verdict is Verdict.ANSWERED
+            data = mouth.hear(_MORE_S if recognised else patience_s or driver.probe.patience_s)
+            if not data:
+                break
+            first = first if first is not None else time.monotonic() - began
+            heard += data
+            if parity and coded(data, parity) != data:
+                break
+            say(attempt.hear(stripped(data) if parity else data))
+    except Interrupted:
+        _withdraw(mouth, attempt, say)
+        raise
     say(attempt.end())
     while (late := mouth.hear(SETTLE_S)) and time.monotonic() - began < LONGEST_S:
         heard += late
     return Try(attempt.verdict, bytes(said), bytes(heard), first)
+
+
+def _withdraw(mouth: Mouth, attempt: Attempt, say: Callable[[bytes], None]) -> None:
+    """The cashier application waits: end the question as the protocol does, so that no answer to it is left over."""
+    with suppress(Interrupted, Gone):  # the bridge has ended it for us
+        say(attempt.end())
+        end = time.monotonic() + _WITHDRAW_S
+        while not attempt.done and (left := end - time.monotonic()) > 0:
+            say(attempt.hear(mouth.hear(left)))
+        mouth.hear(SETTLE_S)
 
 
 def _read(driver: Driver, framing: Framing, done: Try) -> tuple[Observation, ...]:

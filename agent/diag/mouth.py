@@ -102,7 +102,11 @@ class PortMouth:
 
 
 class LeaseMouth:
-    """A lease of the bridge's line. `told` gets every record that passes meanwhile."""
+    """A lease of the bridge's line.
+
+    When the cashier application speaks, `hear` raises Interrupted once: come to an end. What the terminal still says
+    can be heard until the lease is given back, or the bridge takes it.
+    """
 
     def __init__(self, tap: Tap, name: str, driver: Driver | None, quiet_s: float, status: dict[str, Any]) -> None:
         """Raises Interrupted when the line is not free, Gone when the device is away, UnreachableError."""
@@ -110,6 +114,7 @@ class LeaseMouth:
         self._name = name
         self._status = status
         self._early: list[bytes] = []
+        self._hurry = self._told = False  # the cashier application waits; and whoever asks has been told
         self._lease: int | None = None
         tap.request("lease", **_terms(name, driver, quiet_s))
         deadline = time.monotonic() + quiet_s * 2 + 5
@@ -140,6 +145,9 @@ class LeaseMouth:
                     self._take(message)
             except UnreachableError as error:
                 raise Gone(str(error)) from error
+            if self._hurry and not self._told:
+                self._told = True
+                raise Interrupted
         heard, self._early = b"".join(self._early), []
         return heard
 
@@ -178,7 +186,9 @@ class LeaseMouth:
         elif notice == "ended":
             self._lease = None
             raise Gone("link_down") if body.get("reason") == "link_down" else Interrupted
-        elif notice in ("denied", "cashier_waiting"):
+        elif notice == "cashier_waiting":
+            self._hurry = True
+        elif notice == "denied":
             raise Interrupted
 
 

@@ -36,8 +36,6 @@ from drivers.links.base import BUSY, LinkError
 #: so long a payment that is under way is waited for
 PATIENCE_S = 10.0
 _TURN_S = 0.5
-#: a line on which nobody has spoken for so long may be leased; more than any pause inside an exchange's link layer
-_QUIET_S = 1.0
 #: what began before that is no payment any more
 _LONGEST_PAYMENT_NS = 900 * 1_000_000_000
 
@@ -177,7 +175,8 @@ class Scene:
                 watcher.tick(At(self.wall_ns(), time.monotonic_ns(), "diag"))
                 if watcher.book.busy:
                     raise Interrupted
-                mouth = LeaseMouth(tap, self.terminal.name, self.driver, _QUIET_S, self.line or {})
+                quiet_s = self.terminal.confirm.quiet_s
+                mouth = LeaseMouth(tap, self.terminal.name, self.driver, quiet_s, self.line or {})
             yield mouth
         finally:
             if mouth is not None:

@@ -47,6 +47,9 @@ STEPS: dict[str, Take] = {
     "collector": host.collector,
 }
 
+#: those that are the same for every terminal of this PC
+SHARED = ("disk", "journal", "pc_clock", "agent", "network")
+
 
 @dataclass(frozen=True, slots=True)
 class Result:

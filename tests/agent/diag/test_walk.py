@@ -31,6 +31,7 @@ from tests.agent.diag.bench import configuration, diagnosed, findings, loaded, s
 from tests.agent.diag.copper import Line, dead, good, terminal
 from tests.broker import Broker
 from tests.waits import until
+from tests.whole.cashiers import pay_zvt_serial
 from tests.whole.stand import Stand
 
 Capture = pytest.CaptureFixture[str]
@@ -192,6 +193,33 @@ def test_a_payment_under_way_is_not_disturbed(tmp_path: Path, capsys: Capture) -
     assert results == ["0"]
 
 
+@pytest.mark.parametrize("protocol", ["concert", "zvt"])
+def test_a_cashier_that_speaks_in_the_middle_of_a_question_pays(protocol: str, tmp_path: Path) -> None:
+    """The question ends as its protocol ends one; the payment's bytes wait that long, and nothing is mixed."""
+    stand = Stand(tmp_path, None)
+    stand.terminal("pos1", protocol, f"serial:{tmp_path}/line", more='[terminal.confirm]\nquiet = "0.2s"')
+    heard = bytearray()
+    line = Line(tmp_path / "line", into=lambda data: heard.extend(data) or data)
+    found: list[str] = []
+    with terminal(protocol, line) as told, contextlib.ExitStack() as stack:
+        stack.callback(stand.close)
+        stand.start_agent()
+        until(lambda: '"link.up"' in stand.log, what="line up")
+        config = loaded(stand.config)
+        on = Scene(config, config.terminals[0], patience_s=0)
+        asking = threading.Thread(target=lambda: found.extend(step.finding for step in STEPS["answer"](on)))
+        asking.start()
+        until(lambda: heard, what="the question")
+        if protocol == "concert":
+            paid = pay_concert(stand.port(), 1234, Manner.PROPER, 20) == "0"
+        else:
+            paid = pay_zvt_serial(stand.port(), 1234)
+        asking.join(30)
+    assert paid
+    assert [log.event for log in told].count("charged") == 1
+    assert found in (["payment_open"], ["answers"])
+
+
 def test_a_loopback_plug(tmp_path: Path, capsys: Capture) -> None:
     path = configuration(tmp_path, f"serial:{tmp_path}/line")
     with terminal("concert", Echo(tmp_path / "line")):
@@ -302,3 +330,24 @@ def test_a_bridge_that_may_not_be_asked_is_said_in_one_line(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "bridge.sock" in error
+
+
+def test_what_is_the_same_for_all_terminals_is_looked_at_once(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = configuration(tmp_path, "tcp:127.0.0.1:1", "zvt")
+    second = (
+        f'[[terminal]]\nname = "pos2"\nprotocol = "zvt"\ndevice = "tcp:127.0.0.1:2"\ncashier = "pty:{tmp_path}/2"\n'
+    )
+    path.write_text(path.read_text() + second)
+    looked: list[str] = []
+
+    def disk(on: Scene) -> Iterator[Step]:
+        looked.append(on.terminal.name)
+        yield Step.ok("disk", "diag.echo_none")
+
+    monkeypatch.setitem(walking.STEPS, "disk", disk)
+    assert main(["diag", "--config", str(path), "--json", "--only", "disk"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["terminal"], len(one["steps"])) for one in told] == [("pos1", 1), ("pos2", 1)]
+    assert looked == ["pos1"]
