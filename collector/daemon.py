@@ -64,7 +64,7 @@ class Daemon:
         ingest = Ingest(ledger, config.mqtt, hub, config.client_id) if config.mqtt else None
         duties = self._duties(ledger, hub)
         enrolment = self._enrolment(ledger, door)
-        server = self._server(ledger, hub, ingest)
+        server = self._server(ledger, hub, ingest, enrolment)
         self._offer_first_admin(ledger, door)
         _ignore_second_delivery()
         try:
@@ -121,7 +121,9 @@ class Daemon:
         )
         return [watch, *(Courier(ledger, webhook, ledger.clock) for webhook in config.webhooks)]
 
-    def _server(self, ledger: Ledger, hub: Hub, ingest: Ingest | None) -> uvicorn.Server:
+    def _server(
+        self, ledger: Ledger, hub: Hub, ingest: Ingest | None, enrolment: EnrolService | None
+    ) -> uvicorn.Server:
         app = create_app(
             ledger,
             web_settings(self._config, self._guest),
@@ -129,6 +131,7 @@ class Daemon:
             pages=ROUTERS,
             error_page=error_page,
             ingest=ingest.health if ingest else None,
+            enrolment=enrolment.desks if enrolment else None,
         )
         return _Server(
             uvicorn.Config(

@@ -17,11 +17,10 @@ from collector.database import database_url
 from collector.enrol.authority import Authority
 from collector.enrol.desk import DEFAULT_VALID_S, EnrolDesk
 from collector.enrol.errors import EnrolUsageError
+from collector.enrol.lists import read_list
 from collector.errors import CollectorUsageError
 from collector.ledger import Ledger
 from collector.texts import Texts
-
-_MOST = 100_000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise CollectorUsageError("enrol.token_needs")
     if args.source is None and (args.agent is None or args.site is None):
         raise CollectorUsageError("enrol.token_needs")
-    wanted = read_list(Path(args.source)) if args.source else [(args.agent, args.site)]
+    wanted = _listed(args.source) if args.source else [(args.agent, args.site)]
     valid_s = DEFAULT_VALID_S if args.valid is None else _seconds(args.valid)
     config = configuration(args)
     if config.enrol is None:
@@ -59,27 +58,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_list(path: Path) -> list[tuple[str, str]]:
-    """Agents and sites of a CSV file with these two columns. Raises EnrolUsageError with the line."""
+def _listed(name: str) -> list[tuple[str, str]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = Path(name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise EnrolUsageError(
-            "enrol.list_unreadable", path=path, reason=getattr(error, "strerror", None) or error
-        ) from error
-    rows = csv.DictReader(text.splitlines())
-    if not {"agent", "site"} <= set(rows.fieldnames or ()):
-        raise EnrolUsageError("enrol.list_columns", path=path)
-    wanted = []
-    for row in rows:
-        if not row["agent"] or not row["site"]:
-            raise EnrolUsageError("enrol.list_row", path=path, line=rows.line_num)
-        wanted.append((row["agent"].strip(), row["site"].strip()))
-        if len(wanted) > _MOST:
-            raise EnrolUsageError("enrol.list_long", path=path, most=_MOST)
-    if not wanted:
-        raise EnrolUsageError("enrol.list_empty", path=path)
-    return wanted
+        reason = getattr(error, "strerror", None) or error
+        raise EnrolUsageError("enrol.list_unreadable", path=name, reason=reason) from error
+    return read_list(text, name)
 
 
 def _print(made: list[EnrolToken], *, many: bool, as_json: bool) -> None:

@@ -85,11 +85,11 @@ class EnrolDesk:
             kept.append((token, digest(secret)))
         with self._ledger.write() as connection:
             enrol.drop_old_tokens(connection, now_us - _KEPT_S * _S)
-            for token, _ in kept:
-                enrol.void_tokens(connection, token.agent, now_us)
-                _note(connection, now_us, by, "enrol.token_made", token.agent, {"site": token.site, "id": token.id})
+            enrol.void_tokens(connection, [token.agent for token, _ in kept], now_us)
             if kept:
                 enrol.add_tokens(connection, kept)
+            for token, _ in kept:
+                _note(connection, now_us, by, "enrol.token_made", token.agent, {"site": token.site, "id": token.id})
         return shown
 
     # -- agents ---------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ class EnrolDesk:
         """Take an agent's identity and open tokens back; how many certificates. Raises NothingFoundError."""
         now_us = microseconds(self._ledger.clock())
         with self._ledger.write() as connection:
-            tokens = enrol.void_tokens(connection, agent, now_us)
+            tokens = enrol.void_tokens(connection, [agent], now_us)
             count = enrol.revoke(connection, agent, now_us, by.name, "revoked")
             if not count and not tokens:
                 raise CollectorNothingFoundError("enrol.nothing_to_revoke", agent=agent[:64])

@@ -11,6 +11,7 @@ from collector.duty import Duty
 from collector.enrol.authority import Authority, write_file
 from collector.enrol.certificate import DoorCertificate
 from collector.enrol.desk import EnrolDesk
+from collector.enrol.desks import Desks
 from collector.enrol.door import Door
 from collector.enrol.errors import EnrolUsageError
 from collector.enrol.fleet import FleetDesk
@@ -29,8 +30,9 @@ class EnrolService(Duty):
         super().__init__(EVERY_S)
         authority = Authority.load(settings.folder)
         self.desk = EnrolDesk(ledger, authority, broker)
+        self.desks = Desks(self.desk, FleetDesk(ledger, settings.folder))
         self._certificate = DoorCertificate(authority, settings.names or _names(settings.listen[0]), ledger.clock)
-        self._door = Door(settings.listen, self.desk, FleetDesk(ledger, settings.folder), self._certificate)
+        self._door = Door(settings.listen, self.desk, self.desks.fleet, self._certificate)
         self._crl_file = settings.crl_file
         self._told = ""  # the revocations that the file holds
 

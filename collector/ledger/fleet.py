@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, insert, select
 
+from collector.ledger.tables import agents
 from collector.ledger.tables_enrol import fleet_configurations
 
 
@@ -18,6 +19,36 @@ class FleetConfiguration:
     signature: str
     published_us: int
     published_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an agent told last: the version in force there, and one that it refused, with the reason."""
+
+    version: int | None
+    refused: int | None
+    reason: str | None
+
+
+def standings(connection: Connection) -> dict[str, Standing]:
+    """By agent; only those that told something of it."""
+    found: dict[str, Standing] = {}
+    for agent, state in connection.execute(select(agents.c.agent, agents.c.state)):
+        told = state.get("configuration") if isinstance(state, dict) else None
+        if isinstance(told, dict):
+            refused = told.get("refused")
+            refused = refused if isinstance(refused, dict) else {}
+            found[agent] = Standing(_number(told.get("version")), _number(refused.get("version")), _text(refused))
+    return found
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text(refused: dict[str, object]) -> str | None:
+    reason = refused.get("reason")
+    return reason[:300] if isinstance(reason, str) else None
 
 
 def add(connection: Connection, configuration: FleetConfiguration) -> None:

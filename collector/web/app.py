@@ -19,10 +19,11 @@ from agent import __version__
 from collector.access.access import Access
 from collector.access.oidc import Provider
 from collector.cases.desk import Desk
+from collector.enrol.desks import Desks
 from collector.hub import Hub
 from collector.ingest.ingest import Health
 from collector.ledger import Clock, Ledger
-from collector.web import api, api_cases, api_health, api_metrics, api_papers, auth, problems, security, sse
+from collector.web import api, api_cases, api_enrol, api_health, api_metrics, api_papers, auth, problems, security, sse
 from collector.web.context import Site
 from collector.web.live import Live
 from collector.web.metrics import Metrics
@@ -30,7 +31,7 @@ from collector.web.openapi import describe
 from collector.web.problems import ErrorPage
 from collector.web.settings import WebSettings
 
-_ROUTERS = tuple(part.router for part in (api_health, api, api_cases, api_papers, sse, api_metrics, auth))
+_ROUTERS = tuple(part.router for part in (api_health, api, api_cases, api_enrol, api_papers, sse, api_metrics, auth))
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -56,10 +57,11 @@ def create_app(
     pages: Iterable[APIRouter] = (),
     error_page: ErrorPage | None = None,
     ingest: Callable[[], Health] | None = None,
+    enrolment: Desks | None = None,
 ) -> FastAPI:
     """The application. `clock`: the ledger's when none is given; `error_page` draws refusals for people.
 
-    `ingest` tells how taking in goes (`Ingest.health`), where this process does.
+    `ingest` tells how taking in goes (`Ingest.health`), where this process does; `enrolment` where it is configured.
     """
     clock, hub = clock or ledger.clock, hub or Hub()
     app = FastAPI(
@@ -85,6 +87,7 @@ def create_app(
         live=live,
         metrics=metrics,
         oidc=Provider(settings.oidc, ledger, access, clock) if settings.oidc else None,
+        enrolment=enrolment,
     )
     describe(app)
     problems.install(app, error_page)

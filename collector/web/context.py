@@ -9,6 +9,7 @@ from fastapi import Request
 from collector.access.access import Access
 from collector.access.oidc import Provider
 from collector.cases.desk import Desk
+from collector.enrol.desks import Desks
 from collector.hub import Hub
 from collector.ledger import Clock, Ledger, microseconds
 from collector.web.live import Live
@@ -29,6 +30,7 @@ class Site:
     live: Live
     metrics: Metrics
     oidc: Provider | None = None
+    enrolment: Desks | None = None
 
     @property
     def now_us(self) -> int:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collector.web.pages import about, books, casework, charts, fleet, overview, payments, people, search
+from collector.web.pages import about, books, casework, charts, enrolment, fleet, overview, payments, people, search
 from collector.web.pages.draw import error_page
 
 ROUTERS = (
@@ -14,6 +14,7 @@ ROUTERS = (
     search.router,
     casework.router,
     fleet.router,
+    enrolment.router,
     books.router,
     people.router,
     about.router,

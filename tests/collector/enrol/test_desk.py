@@ -169,11 +169,11 @@ def test_two_thousand_tokens_or_none(desk: EnrolDesk, ledger: Ledger) -> None:
     assert len({str(token) for token in desk.new_tokens(CONSOLE, many)}) == 2000
     for bad in ([("a", SITE), ("a", SITE)], [("a", SITE), ("no good", SITE)], [("a", SITE), ("collector", SITE)]):
         with ledger.read() as connection:
-            before = len(audit.entries(connection, limit=10_000))
+            before = audit.entries(connection, limit=1)[0].id
         with pytest.raises(EnrolUsageError):
             desk.new_tokens(CONSOLE, bad)
         with ledger.read() as connection:
-            assert len(audit.entries(connection, limit=10_000)) == before
+            assert audit.entries(connection, limit=1)[0].id == before
     with pytest.raises(EnrolUsageError):
         desk.new_tokens(CONSOLE, [("a", SITE)], 31 * 86_400)
 
