@@ -93,7 +93,7 @@ class LiveScreen(App[None]):
 
     CSS = """
     #state { height: 3; text-wrap: nowrap; text-overflow: ellipsis; background: $panel; padding: 0 1; }
-    #rows { height: 1fr; }
+    #rows { height: 1fr; overflow-x: hidden; }
     #below { height: 33%; max-height: 10; border-top: solid $accent; padding: 0 1; }
     #search { display: none; height: 3; }
     #search.open { display: block; }

@@ -15,7 +15,7 @@ from agent.screen.entry import Entry
 from agent.screen.model import Model
 from agent.tlog import Event
 from drivers.masking import LeftOut
-from drivers.observations import Direction
+from drivers.observations import Answer, Direction, Outcome
 
 _ARROWS = {Direction.CASHIER: "→", Direction.TERMINAL: "←", None: "·"}
 _COLOURS = {
@@ -31,6 +31,7 @@ _COLOURS = {
 _WRONG = Style.parse("bold white on dark_red")
 _FOUND = Style.parse("black on yellow")
 _MARK = Style.parse("bold black on bright_magenta")
+_REFUSED = Style.parse("bright_yellow")
 _CURSOR = Style.parse("reverse")
 _TIME = Style.parse("grey58")
 _MOST_BYTES = 48
@@ -105,6 +106,8 @@ class Rows(ScrollView, can_focus=True):
             style = _FOUND
         elif entry.wrong:
             style = _WRONG
+        elif isinstance(entry.observation, Answer) and entry.observation.outcome is not Outcome.APPROVED:
+            style = _REFUSED
         sign = "?" if entry.asked else "!" if entry.wrong else " "
         cells = [
             (f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03} ", _TIME),

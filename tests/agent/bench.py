@@ -15,7 +15,7 @@ from telium import Telium, TeliumAsk
 from agent.errors import UnreachableError
 from agent.tap import bridge_status
 from drivers.concert import DRIVER
-from drivers.driver import Log, Simulation
+from drivers.driver import Log, Scenario, Simulation
 from drivers.simulated.shell import PtyPort, Shell
 from tests.waits import until
 
@@ -23,10 +23,14 @@ CARD = "4975541234514970"  # the simulated patient's
 
 
 @contextlib.contextmanager
-def bench(folder: Path) -> Iterator[Path]:
+def bench(folder: Path, *scenarios: Scenario) -> Iterator[Path]:
     """The configuration of the running bridge; its terminal is called pos1."""
     events: queue.Queue[Log] = queue.Queue()
-    shell = Shell(DRIVER.simulated(Simulation(think_s=0.05)), PtyPort(folder / "device"), events.put)
+    shell = Shell(
+        DRIVER.simulated(Simulation(scenarios=scenarios or (Scenario.APPROVE,), think_s=0.05)),
+        PtyPort(folder / "device"),
+        events.put,
+    )
     thread = threading.Thread(target=shell.run)
     thread.start()
     assert events.get(timeout=20).event == "ready"
@@ -59,7 +63,7 @@ currency = "EUR"
 
 
 def pay(folder: Path) -> None:
-    """One payment that is approved, by pyTeliumManager."""
+    """One payment, by pyTeliumManager."""
     peer = Telium(str(folder / "cashier"))
     try:
         ask = TeliumAsk.new_payment(12.34, target_currency="EUR", checkout_unique_id="07")
