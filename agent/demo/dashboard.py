@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.errors import UnreachableError
 
-#: what `pip install 'tillwatch[collector]'` brings; the agent itself does without
+#: what `pip install '.[collector]'` brings; the agent itself does without
 _EXTRA = ("fastapi", "sqlalchemy", "alembic", "uvicorn", "argon2")
 _READY_S = 60.0
 _STOP_S = 10.0

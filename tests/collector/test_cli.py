@@ -102,5 +102,5 @@ def test_without_the_packages_it_says_how_to_get_them(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 3
-    assert "pip install 'tillwatch[collector]'" in done.stderr
+    assert "pip install '.[collector]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -102,7 +102,7 @@ def test_missing_libraries_say_what_to_install(terminal: Terminal, monkeypatch: 
     monkeypatch.setattr("usb.backend.libusb1.get_backend", lambda: None)
     assert "libusb-1.0-0" in said(usb.usb_device("device", terminal, ME, None))
     monkeypatch.setattr(usb, "find_spec", lambda name: None)
-    assert "tillwatch[usb]" in said(usb.usb_device("device", terminal, ME, None))
+    assert "'.[usb]'" in said(usb.usb_device("device", terminal, ME, None))
     assert "usb" in sys.modules
 
 

@@ -19,7 +19,7 @@ def test_without_the_collectors_packages_it_says_how_to_get_them(monkeypatch: py
     assert refused.value.exit_code == 3
     for language in LANGUAGES:
         text = refused.value.text(Texts(language))
-        assert "tillwatch[collector]" in text
+        assert "'.[collector]'" in text
         assert "fastapi" in text
         assert "\n" not in text
 
