@@ -76,6 +76,9 @@ class Doors:
         if account is None or not matches or account.disabled:
             self._failed(name, address, "login.failed", known=account is not None)
             raise BadCredentialsError
+        with self._ledger.read() as connection:
+            # Again: of many tries at once all were let through before the first of them had failed.
+            self._limits.check(connection, name, address, now)
         return self._let_in(account, address=address, browser=browser, password=password)
 
     def _failed(self, name: str, address: str, action: str, *, known: bool) -> None:

@@ -15,6 +15,7 @@ from collector.ledger import Ledger, partitions, tables
 from collector.ledger.tables_cases import cases
 
 _AT_A_TIME = 5_000
+_NO_CLOCK_US = 1825 * 86_400_000_000  # so much older than old is a clock that was never set, not an old payment
 
 #: asked between two steps: whether to leave the rest for the next time
 Stopping = Callable[[], bool]
@@ -33,7 +34,7 @@ def apply(ledger: Ledger, cutoffs: Cutoffs, stopping: Stopping = lambda: False) 
     """Let go what is old; returns how many rows of which table (whole partitions count as one)."""
     with ledger.read() as connection:
         reconciled = connection.scalar(select(exists().where(tables.transactions.c.reconciled_us.is_not(None))))
-    kept = _kept(bool(reconciled))
+    kept = _kept(bool(reconciled), cutoffs.transactions_us)
     gone: dict[str, int] = {}
     if ledger.is_postgresql:
         gone["partitions"] = _drop_months(ledger, cutoffs.events_us, kept, stopping)
@@ -42,6 +43,7 @@ def apply(ledger: Ledger, cutoffs: Cutoffs, stopping: Stopping = lambda: False) 
     kept_ids = select(t.transactions.c.id).where(kept)
     old_events = and_(
         t.events.c.time_us < cutoffs.events_us,
+        t.events.c.received_us < cutoffs.events_us,  # the clock of its cashier PC may stand in another century
         or_(t.events.c.subject.is_(None), t.events.c.subject.not_in(kept_ids)),
     )
     old_slips = and_(
@@ -61,11 +63,12 @@ def apply(ledger: Ledger, cutoffs: Cutoffs, stopping: Stopping = lambda: False) 
     return {name: count for name, count in gone.items() if count}
 
 
-def _kept(reconciliation: bool) -> ColumnElement[bool]:
-    """The payments that stay."""
-    t = tables.transactions.c
+def _kept(reconciliation: bool, before_us: int) -> ColumnElement[bool]:
+    """The payments that stay. `before_us`: one older than that is old, if its time can be believed."""
+    t, e = tables.transactions.c, tables.events.c
     reasons = [
         ~t.final,
+        and_(t.started_us < before_us - _NO_CLOCK_US, exists().where(e.subject == t.id, e.received_us >= before_us)),
         exists().where(cases.c.transaction == t.id, cases.c.status != "closed"),
     ]
     if reconciliation:

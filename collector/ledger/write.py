@@ -177,7 +177,11 @@ def _store_events(connection: Connection, fresh: Sequence[Event], streams: dict[
     """Append the events and what each says; returns how many this version can't read."""
     rows = project(fresh, {key: stream.opened_us for key, stream in streams.items()})
     unreadable = rows.unreadable
-    values = [(*event[:9], place not in unreadable, event.body) for place, event in enumerate(fresh)]
+    # Without a time of its own an event is as old as its coming: it must not be let go as the oldest of all.
+    values = [
+        (*event[:3], event.time_us or event.received_us, *event[4:9], place not in unreadable, event.body)
+        for place, event in enumerate(fresh)
+    ]
     append(connection, tables.events, _EVENT_COLUMNS, values)
     rules.TRANSACTIONS(connection, rows.transactions)
     append_rows(connection, tables.receipts, rows.receipts)

@@ -23,6 +23,7 @@ class Health(BaseModel):
     version: str
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", summary="Whether the collector and its database work")
 def get_health(request: Request, response: Response) -> Health:
     """200 when all is well, else 503."""

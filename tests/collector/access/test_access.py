@@ -26,6 +26,7 @@ from collector.access.roles import GRANTS, Permission, Role, may
 from collector.ledger import Ledger, audit
 from collector.ledger.tables_access import attempts
 from tests.collector.conftest import FixedClock
+from tests.collector.planted import NOW_US
 
 PASSWORD = "three words of rain"
 
@@ -279,6 +280,23 @@ def test_guessing_one_account_is_braked_from_wherever_it_comes(access: Access, c
     assert enter(access, "wang"), "others come in"
     clock.advance(minutes=15, seconds=1)
     assert enter(access)
+
+
+def test_guessing_many_at_once_is_braked_too(access: Access, ledger: Ledger, clock: FixedClock) -> None:
+    person(access)
+
+    class Slow(Passwords):
+        """While this one is looked at, others fail."""
+
+        def matches(self, stored: str | None, password: str) -> bool:
+            with ledger.write() as connection:
+                for _ in range(Limits().per_account):
+                    Limits().failed(connection, "chen", "10.0.0.9", NOW_US)
+            return True
+
+    slow = Access(ledger, clock, passwords=Slow())
+    with pytest.raises(TooManyAttemptsError):
+        enter(slow)
 
 
 def test_trying_many_accounts_from_one_address_is_braked(access: Access) -> None:

@@ -43,8 +43,9 @@ def told(ledger: Ledger, *ages_d: int) -> None:
             (f"NOT{age}", approved(f"NOT{age}", outcome=Outcome.DECLINED, charged=Certainty.NO, **start)),
         ):
             kind = T.TRANSACTION_PENDING if identity.startswith("DOUBT") else T.TRANSACTION_COMPLETED
-            events.append(till.event(kind, data, at))
-            events.append(till.event(T.RECEIPT_CAPTURED, receipt(identity, "x"), at))
+            received_us = NOW_US + at * 1_000_000
+            events.append(till.event(kind, data, at, received_us))
+            events.append(till.event(T.RECEIPT_CAPTURED, receipt(identity, "x"), at, received_us))
     Writer(ledger).store(events)
 
 
@@ -107,6 +108,33 @@ def test_months_are_made_ahead_and_dropped_whole(ledger: Ledger, clock: FixedClo
     clock.advance(days=31)
     ledger.prepare_months()
     assert months(ledger) == [*made, "events_y2026m07"]
+
+
+def test_what_came_lately_stays_whatever_the_clock_of_its_cashier_pc_says(ledger: Ledger) -> None:
+    till = Till()
+    y2000 = -26 * 365 * DAY
+    start = NOW.fromtimestamp(NOW.timestamp() + y2000, NOW.tzinfo).isoformat()
+    unreadable = till.event(T.TRANSACTION_COMPLETED, approved("ODD"))._replace(time_us=0, data=None)  # type: ignore[call-arg]
+    Writer(ledger).store(
+        [
+            till.event(T.TRANSACTION_COMPLETED, approved("Y2K", started_at=start), y2000),
+            till.event(T.RECEIPT_CAPTURED, receipt("Y2K", "x"), y2000),
+            unreadable,
+        ]
+    )
+    assert retention.apply(ledger, cutoffs(400, 1825)) == {}
+    assert (count(ledger, tables.events), count(ledger, tables.transactions), count(ledger, tables.receipts)) == (
+        3,
+        1,
+        1,
+    )
+    later = Cutoffs(*(NOW_US + 2 * DAY_US,) * 3)
+    retention.apply(ledger, later)
+    assert (count(ledger, tables.events), count(ledger, tables.transactions), count(ledger, tables.receipts)) == (
+        0,
+        0,
+        0,
+    )
 
 
 def test_a_clock_that_is_wrong_by_years_has_a_place_too(ledger: Ledger) -> None:
