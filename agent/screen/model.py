@@ -104,7 +104,7 @@ class Rates:
         counts = [
             bucket[direction]
             for second, bucket in self._buckets.items()
-            if now - RATE_S < second + 1 and second <= now and direction in bucket
+            if int(now) - RATE_S < second <= int(now) and direction in bucket
         ]
         return sum(size for size, _ in counts) / RATE_S, sum(rows for _, rows in counts) / RATE_S
 
