@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.bundle.part import Missing, Part
-from agent.bundle.scan import findings
+from agent.bundle.scan import cut_others, findings
 from agent.config import Config, Terminal
 from agent.errors import JournalError, TillwatchError, UnreachableError
 from agent.journal import FILE_NAME, connect_read_only
@@ -68,13 +68,16 @@ def _events(db: sqlite3.Connection, since_ns: int) -> Part:
 
 
 def _clean(value: Any) -> Any:
-    """An event with those numbers that nobody can tell from a card's cut to what a card may show."""
+    """An event with those numbers cut that pass a card's check digit and are none."""
     if isinstance(value, dict):
         return {name: _number(item) if name in _NUMBERS else _clean(item) for name, item in value.items()}
-    return [_clean(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return cut_others(value) if isinstance(value, str) else value
 
 
 def _number(value: Any) -> Any:
+    """Where a number of others is expected, nobody can tell a card's from it: either is cut."""
     if not isinstance(value, str) or not findings("", value.encode("utf-8", "replace")):
         return value
     scrubbed = scrub(value)

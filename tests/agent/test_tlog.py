@@ -128,6 +128,13 @@ def test_a_message_that_only_the_quiet_ends_is_written_at_its_time() -> None:
     assert kinds == ["Request", "Request", "Answer"]
 
 
+def test_every_protocol_can_be_recorded_but_the_one_that_guesses() -> None:
+    assert [name for name in registry.names() if registry.get(name).masker is None] == ["sniffer"]
+    with pytest.raises(UsageError) as caught:
+        Writer(io.StringIO(), Header(protocol="sniffer"), registry.get("sniffer"))
+    assert caught.value.key == "tlog.no_masker"
+
+
 def test_a_recorder_s_clock_never_runs_back() -> None:
     text = written((2.0, CASHIER, b"\x05"), (1.0, TERMINAL, b"\x06"))
     assert [record.at for record in tlog.parse(text, "").records] == [2.0, 2.0]

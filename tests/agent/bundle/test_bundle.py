@@ -32,6 +32,7 @@ from drivers.driver import Framing
 from drivers.observations import Answer, ReceiptKind
 from tests.agent.bench import CARD, bench, pay
 from tests.agent.lines import Play, answer, cashier_ack, request
+from tests.drivers.pans import with_check_digit
 from tests.waits import until
 
 PAN = "4975541234514970"
@@ -171,14 +172,14 @@ def test_a_refusal_for_people_says_where_and_what_to_do(config: Path, capsys: py
     assert "--without logs" in out
 
 
-def test_an_order_number_that_looks_like_a_card_s_is_cut(tmp_path: Path) -> None:
+def test_an_order_number_that_looks_like_a_card_s_is_cut() -> None:
     """The hospital's own numbers may pass the check digit; a bundle is not refused for them, and does not show them."""
-    journal = Journal(tmp_path, "site", "pc-1")
-    journal.close()
-    body = {"data": {"order": PAN, "merchant_id": "898440373720001", "text": ["12345678"]}}
-    cleaned = past._clean(body)
-    assert cleaned["data"]["order"] == "497554******4970"
-    assert cleaned["data"]["merchant_id"] == "898440373720001"
+    merchant = with_check_digit("89844037372000")
+    body = {"data": {"order": PAN, "merchant_id": "898440373720001", "text": [f"MERCHANT {merchant}", f"CARD {PAN}"]}}
+    cleaned = past._clean(body)["data"]
+    assert cleaned["order"] == "497554******4970"
+    assert cleaned["merchant_id"] == "898440373720001"
+    assert cleaned["text"] == [f"MERCHANT 898440*****{merchant[-4:]}", f"CARD {PAN}"]  # a card's own is to be found
 
 
 def test_every_key_of_the_configuration_is_shown_or_withheld() -> None:
