@@ -57,7 +57,7 @@ def test_a_technician_makes_a_token_and_takes_an_identity_back(browser: Browser,
     assert technician.post("/enrolment/agents/cashier-07/revoke").status_code == 303
     assert "revoked some-technician" in words(page(technician, "/enrolment"))
     assert technician.post("/enrolment/agents/cashier-07/revoke", headers={"Accept": "text/html"}).status_code == 404
-    assert "证" in words(page(technician, "/enrolment", language="zh-CN")) or "登记" in words(
+    assert "证" in words(page(technician, "/enrolment", language="zh-CN")) or "注册" in words(
         page(technician, "/enrolment", language="zh-CN")
     )
 
