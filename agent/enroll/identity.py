@@ -65,6 +65,8 @@ class Identity:
             return Enrolment(**{name: str(found[name]) for name in Enrolment.__slots__})
         except FileNotFoundError:
             return None
+        except PermissionError as error:
+            raise EnrolError("enroll.not_readable", path=self._agreed, reason=error.strerror) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EnrolError(
                 "enroll.damaged", path=self._agreed, reason=getattr(error, "strerror", None) or error
