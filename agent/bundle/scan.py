@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from drivers.cards import luhn_valid, scheme_of, scrub
 
 _SHORTEST, _LONGEST = 13, 19
+_LONGEST_TRACK = 37  # characters of track 2
 _RUN = re.compile(r"(?<![\d*])\d(?:[ \t\u00a0-]?\d){12,}(?![\d*])")
 _GROUPS = re.compile(r"(?<!\d)\d{4}(?:[^\w\n]{1,2}\d{4}){3}(?!\d)")
 _HEX = re.compile(r"(?:(?<![0-9A-Za-z])|(?<=\\x)|(?<=0x))[0-9A-Fa-f]{2}(?:(?:[ :,-]|, ?0x|\\x)?[0-9A-Fa-f]{2}){6,}")
@@ -26,9 +27,15 @@ _PAIR = re.compile(r"[0-9A-Fa-f]{2}(?=[^0-9A-Fa-f]|[0-9A-Fa-f]{2}|$)")
 _KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _ACCOUNT = re.compile(r"[a-z][a-z0-9+.-]{1,15}://[^/\s:@\"']{0,64}:[^/\s@\"']{1,128}@")
 _TRACK_BYTES = re.compile(rb"(?<![0-9*])[0-9]{13,19}(?![0-9*])")
-_PACKED_TRACK = re.compile(r"(?<!\d)(\d{13,19})(?:d|f)")
+_TRACK_ENDS = re.compile(r"(?<=\d{13})[df]")
+_PRINTABLE = re.compile(rb"[ -~]+")
+#: digits of cards by how they begin, where bytes leave the length open
+_LENGTHS = (("62", (16, 17, 18, 19)), ("3", (14, 15, 16)), ("4", (13, 16, 19)), ("", (16, 19)))
 #: prefixes of Chinese cards that are older than UnionPay's, beside those of `scheme_of`
 _OLDER = ("9558", "955", "60", "103", "68", "69")
+_PAIRS = re.compile(r"\d?(?:\d )?\d\d(?: \d\d)+(?: \d)?")  # bytes in hexadecimal rather than a number in groups
+_BYTE_BEFORE = re.compile(r"[0-9A-Fa-f]{2} \Z|[0-9A-Fa-f]\Z")
+_BYTE_BEHIND = re.compile(r" ?[0-9A-Fa-f]")
 _WRITTEN = re.compile(r"(?:..)*?(?:3\d){5}")  # five ASCII digits on end: text, not packed digits
 _IDENTITY = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}")  # a digest or the like
 _WORD = re.compile(r"[0-9A-Za-z]+")
@@ -70,12 +77,21 @@ def _cut(found: re.Match[str]) -> str:
 def _cards(line: str) -> Iterator[tuple[str, int]]:
     for found in _RUN.finditer(line):
         digits = re.sub(r"\D", "", found.group())
-        if _fits(digits) and not _within_identity(line, found.start(), found.end()):
+        if _PAIRS.fullmatch(found.group()):
+            fits = _fits(digits) and _issued(digits) and not _among_bytes(line, found.start(), found.end())
+        else:
+            fits = _fits(digits)
+        if fits and not _within_identity(line, found.start(), found.end()):
             yield "card", found.start()
     for found in _GROUPS.finditer(line):
         digits = re.sub(r"\D", "", found.group())
         if _fits(digits) and _issued(digits):
             yield "card", found.start()
+
+
+def _among_bytes(line: str, start: int, end: int) -> bool:
+    """Whether pairs of digits stand among other bytes: there they are looked at as bytes."""
+    return bool(_BYTE_BEFORE.search(line, max(0, start - 3), start) or _BYTE_BEHIND.match(line, end))
 
 
 def _within_identity(line: str, start: int, end: int) -> bool:
@@ -121,13 +137,29 @@ def _packed_card(data: bytes) -> bool:
         length = nibbles[2 * place : 2 * place + 2]
         if length.isdecimal() and _SHORTEST <= int(length) <= _LONGEST:
             digits = nibbles[2 * place + 2 : 2 * place + 2 + int(length)]
-            if digits.isdecimal() and len(digits) == int(length) and _packed(digits, digits):
+            if digits.isdecimal() and len(digits) == int(length) and _packed(digits):
                 return True
-    return any(_packed(found[1], found[1][found.start() % 2 :]) for found in _PACKED_TRACK.finditer(nibbles))
+    return any(_ends_track(nibbles, found.start()) for found in _TRACK_ENDS.finditer(nibbles))
 
 
-def _packed(digits: str, whole_bytes: str) -> bool:
-    return _fits(digits) and _issued(digits) and not _WRITTEN.match(whole_bytes)
+def _ends_track(nibbles: str, end: int) -> bool:
+    """Whether a number that begins with a byte ends there. Before it stands no digit, or the length of its track."""
+    for length in range(_SHORTEST, _LONGEST + 1):
+        start = end - length
+        digits = nibbles[max(0, start) : end]
+        if start < 0 or start % 2 or not digits.isdecimal() or not _packed(digits):
+            continue
+        before = nibbles[max(0, start - 2) : start]
+        if before.isdecimal() and not length < int(before) <= _LONGEST_TRACK:
+            continue
+        lengths = next(lengths for prefix, lengths in _LENGTHS if digits.startswith(prefix))
+        if length in lengths and not _PRINTABLE.fullmatch(bytes.fromhex(digits[: length // 2 * 2])):
+            return True
+    return False
+
+
+def _packed(digits: str) -> bool:
+    return _fits(digits) and _issued(digits) and not _WRITTEN.match(digits)
 
 
 def _secrets(line: str, known: Iterable[str]) -> Iterator[tuple[str, int]]:

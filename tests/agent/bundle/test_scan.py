@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.bundle.scan import Finding, findings
-from tests.drivers.pans import PANS
+from tests.drivers.pans import PANS, with_check_digit
 
 PAN = "4975541234514970"
 
@@ -31,7 +33,8 @@ def found(text: str, *secrets: str) -> set[str]:
             "%B{pan}^NAME^",
             ";{pan}=2512",
             "BCD 02 {length}{pan}0 00",
-            "track A{pan}D2512",
+            "track 37 {track}D2512",
+            "track 0A{track}D2512",
         ]
     ),
 )
@@ -45,6 +48,7 @@ def test_a_card_number_is_found_in_every_dress(pan: str, dress: str) -> None:
         hexed=pan.encode().hex(),
         escaped="".join(f"\\x{byte:02x}" for byte in pan.encode()),
         length=len(pan),
+        track=pan if len(pan) == 16 else with_check_digit(pan[:15]),
     )
     if "BCD" in line and len(pan) % 2 == 0:
         line = line.replace("0 00", "00 00")
@@ -74,6 +78,13 @@ def test_a_masked_number_is_none(pan: str) -> None:
 )
 def test_what_is_harmless_passes(text: str) -> None:
     assert found(text) == set()
+
+
+def test_masked_recordings_pass() -> None:
+    """Frames are dense with digits; none of those that stand for the field may keep a bundle from being written."""
+    logs = sorted((Path(__file__).parents[2] / "logs").glob("*.tlog"))
+    assert len(logs) > 50
+    assert [finding for log in logs for finding in findings(log.name, log.read_bytes())] == []
 
 
 def test_keys_and_passwords() -> None:
