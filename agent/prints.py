@@ -126,6 +126,7 @@ def _alarm(payment: Payment, slip: Slip, book: Book, at: At, terms: Terms) -> tu
 def beside(book: Book, receipt: Receipt, at: At, terms: Terms) -> Step:
     """A slip of a terminal whose frames are understood: its text completes the current payment's facts."""
     payment = book.current if book.inquiry is None else None
+    owner = payment.id if payment is not None else None
     drafts: tuple[Draft, ...] = ()
     read_here = read(receipt.text, receipt.complete) if receipt.slip is None else None
     slip = read_here.slip if read_here else receipt.slip
@@ -133,9 +134,10 @@ def beside(book: Book, receipt: Receipt, at: At, terms: Terms) -> Step:
     if slip is not None and slip.kind not in (None, Kind.SETTLEMENT) and not slip.test and receipt.complete:
         if payment is not None and not slip.reprint and _is_of(payment, facts, at):
             book = with_payment(book, replace(payment, facts=replace(facts, extra=()).merged(payment.facts)))
+        owner = None if payment is None or _is_anothers(payment, slip, facts) else owner
         if slip.outcome not in (None, Outcome.UNKNOWN):
-            book, drafts, _ = proven(book, slip, facts, at, terms)
-    owner = payment.id if payment is not None else None
+            book, drafts, settled = proven(book, slip, facts, at, terms)
+            owner = settled or owner
     return book, (*drafts, captured(owner, receipt, at, terms))
 
 
@@ -150,6 +152,13 @@ def proven(book: Book, slip: Slip, facts: Facts, at: At, terms: Terms) -> tuple[
         return book, (), None
     book, drafts = settle(book, of[0], slip.outcome, replace(facts, extra=()), _how(slip), at, terms)
     return book, drafts, of[0].id
+
+
+def _is_anothers(payment: Payment, slip: Slip, facts: Facts) -> bool:
+    """Whether the slip is printed while this payment is the current one, and tells of another transaction."""
+    pairs = ((getattr(payment.facts, name), getattr(facts, name)) for name in ("trace", "reference", "approval_code"))
+    agree = [one.lstrip("0") == other.lstrip("0") for one, other in pairs if None not in (one, other)]
+    return True not in agree and (slip.reprint or False in agree)  # any one can be printed again
 
 
 def _how(slip: Slip) -> str:

@@ -312,3 +312,10 @@ def test_the_slip_of_a_void_settles_no_payment() -> None:
     void = [line.replace("消费", "消费撤销").replace("RMB 12.34", "RMB -12.34") for line in SLIP]
     play.see(receipt(*void, at_its_time(play)))
     assert play.types == [CAPTURED]
+
+
+@pytest.mark.parametrize("other", [(*SLIP, "重打印"), (*SLIP, "授权码:B999")])
+def test_a_slip_of_another_transaction_is_not_shown_with_the_current_payment(other: tuple[str, ...]) -> None:
+    play = Play()
+    play.see(request(1234), terminal_ack(), answer(), cashier_ack(), receipt(*other))
+    assert owners(play) == [None]
