@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, case, func, select
 
 from collector.ledger.reconcile import proved
-from collector.ledger.tables import agents, refusals, streams, terminals, transactions
+from collector.ledger.tables import agents, in_vain, refusals, streams, terminals, transactions
 
 _t = transactions.c
 
@@ -62,7 +62,7 @@ def by_outcome(connection: Connection, since_us: int) -> dict[tuple[str, str], i
 def undelivered(connection: Connection, since_us: int) -> int:
     """Charged in vain, of the payments that began since then."""
     query = select(func.count()).select_from(transactions)
-    query = query.where(_t.started_us >= since_us, _t.charged == "yes", _t.delivered == "no")
+    query = query.where(_t.started_us >= since_us, in_vain)
     return int(connection.execute(query).scalar_one())
 
 

@@ -9,7 +9,19 @@ event that comes twice bears the same time, so that the primary key sees it whic
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    Table,
+    Text,
+    and_,
+    literal_column,
+    text,
+)
 
 from collector.ledger.metadata import Json, metadata
 
@@ -163,7 +175,18 @@ transactions = Table(
         sqlite_where=text("final = 0"),
         postgresql_where=text("NOT final"),
     ),
+    Index(
+        "ix_transactions_in_vain",
+        "started_us",
+        sqlite_where=text("charged = 'yes' AND delivered = 'no'"),
+        postgresql_where=text("charged = 'yes' AND delivered = 'no'"),
+    ),
     postgresql_with={"fillfactor": "80"},  # a payment is written a few times within a minute
+)
+
+#: charged, and the cashier application did not take the answer: in the very words of the index
+in_vain = and_(
+    transactions.c.charged == literal_column("'yes'", Text), transactions.c.delivered == literal_column("'no'", Text)
 )
 
 receipts = Table(

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from agent.events import TransactionData
 from collector.ledger.published import read_json, transaction_of
 from collector.ledger.reconcile import proved
-from collector.ledger.tables import agents, events, receipts, transactions
+from collector.ledger.tables import agents, events, in_vain, receipts, transactions
 
 #: a request that got no answer for so long while nobody calls it doubtful: its cashier PC has fallen silent
 SILENT_AFTER_US = 5 * 60 * 1_000_000
@@ -256,8 +256,7 @@ def _silent(now_us: int) -> tuple[ColumnElement[bool], ...]:
 def _undelivered(since_us: int) -> tuple[ColumnElement[bool], ...]:
     return (
         _columns.started_us >= since_us,
-        _columns.charged == "yes",
-        _columns.delivered == "no",
+        in_vain,
         or_(_columns.reconciled_as.is_(None), _columns.reconciled_as == "charged_not_booked"),
     )
 
@@ -307,5 +306,5 @@ def _in_state(state: str) -> ColumnElement[bool]:
     if state == "open":
         return and_(~_columns.final, ~_columns.pending)
     if state == "undelivered":
-        return and_(_columns.charged == "yes", _columns.delivered == "no")
+        return in_vain
     return and_(_columns.outcome == state, _columns.final)

@@ -6,25 +6,65 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, func, inspect, select, text
 
 import collector.ledger.tables  # noqa: F401 (fills the metadata)
 from agent.texts import Texts
 from collector.errors import CollectorUsageError, LedgerError
-from collector.ledger import Ledger
+from collector.ledger import Ledger, migrations
+from collector.ledger.engine import engine_of
 from collector.ledger.metadata import metadata
+from collector.ledger.tables import in_vain, transactions
+from tests.collector import planted
 from tests.postgres import Cluster
+
+
+def differences(connection: Connection) -> list[object]:
+    """Between the tables that are there and those that the code knows; without the months of PostgreSQL."""
+    context = MigrationContext.configure(
+        connection,
+        opts={"include_name": lambda name, kind, _: kind != "table" or name in metadata.tables},
+    )
+    return list(compare_metadata(context, metadata))
 
 
 def test_the_steps_make_the_tables_that_the_code_knows(ledger: Ledger) -> None:
     with ledger.read() as connection:
-        context = MigrationContext.configure(
-            connection,
-            opts={"include_name": lambda name, kind, _: kind != "table" or name in metadata.tables},
-        )
-        assert compare_metadata(context, metadata) == []
+        assert differences(connection) == []
+
+
+def test_a_ledger_of_every_earlier_version_is_brought_up_to_date(tmp_path: Path, cluster: Cluster) -> None:
+    folder = Path(migrations.__file__).parent
+    earlier = sorted(path.name[:4] for path in (folder / "versions").glob("[0-9]*.py"))[:-1]
+    for version in earlier:
+        for url in (f"sqlite:///{tmp_path}/{version}.sqlite", cluster.create()):
+            old = Ledger(engine_of(url))
+            config = Config()
+            config.set_main_option("script_location", str(folder))
+            with old.write() as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, version)
+            planted.plant(old, 1)
+            old.close()
+            ledger = Ledger.open(url)
+            with ledger.read() as connection:
+                assert differences(connection) == []
+                assert connection.scalar(select(func.count()).select_from(transactions)) == 1
+            ledger.close()
+
+
+def test_the_counts_of_the_first_page_come_from_an_index(ledger: Ledger) -> None:
+    if ledger.is_postgresql:
+        return  # its planner decides by the size of the table
+    query = select(func.count()).select_from(transactions).where(transactions.c.started_us >= 1, in_vain)
+    with ledger.read() as connection:
+        words = str(query.compile(connection, compile_kwargs={"literal_binds": True}))
+        plan = connection.execute(text(f"EXPLAIN QUERY PLAN {words}")).all()
+    assert "ix_transactions_in_vain" in str(plan)
 
 
 def test_a_newer_schema_is_refused_in_one_line_and_left_alone(database: str) -> None:
