@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -82,6 +83,12 @@ def test_every_page_of_the_docs_becomes_one_and_can_be_reached(site: Path, pages
     written = {site / path.relative_to(DOCS).with_suffix(".html") for path in DOCS.rglob("*.md")}
     assert written <= set(pages)
     assert not written - reached
+
+
+def test_no_page_stands_in_the_navigation_twice() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    named = re.findall(r"[\w.-]+\.md$", navigation, re.MULTILINE)
+    assert len(named) == len(set(named)) > 20
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Page]) -> None:
