@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import pytest
 from agent.checks import Who
 from agent.demo.cashier import Manner, NoAnswer, pay_concert
 from agent.diag.kept import Kept
+from agent.diag.past import past_of
 from agent.diag.scene import Scene
 from agent.diag.verdict import Culprit
 from agent.diag.walk import walk
@@ -41,9 +43,9 @@ def running(stand: Stand) -> Iterator[Stand]:
         stand.close()
 
 
-def pay(stand: Stand, manner: Manner = Manner.PROPER) -> None:
+def pay(stand: Stand, manner: Manner = Manner.PROPER, patience_s: float = 6) -> None:
     with contextlib.suppress(NoAnswer):
-        pay_concert(stand.port(), 1234, manner, 6)
+        pay_concert(stand.port(), 1234, manner, patience_s)
 
 
 def test_nothing_is_wrong(tmp_path: Path, capsys: Capture) -> None:
@@ -159,7 +161,7 @@ def test_terminal_rebooting(tmp_path: Path, capsys: Capture) -> None:
     with terminal("concert", Line(tmp_path / "line"), Scenario.REBOOT, reboot_s=2.2), running(stand):
         for number in (2, 3):
             with contextlib.suppress(OSError):
-                pay(stand)
+                pay(stand, patience_s=1)
             until(lambda number=number: stand.log.count('"link.up"') >= number, what="the terminal is back")
         code, told = diagnosed(stand.config, capsys)
     assert (code, told["verdict"], findings(told)) == (1, "terminal", {"restarts"})
@@ -169,10 +171,15 @@ def test_cashier_not_acknowledging(tmp_path: Path, capsys: Capture) -> None:
     stand = Stand(tmp_path, None)
     stand.terminal("pos1", "concert", f"serial:{tmp_path}/line")
     with terminal("concert", Line(tmp_path / "line")), running(stand):
-        for _ in range(2):
-            pay(stand, Manner.NO_ACK)
+        # A terminal that still tries to tell the last answer takes no new request: then the application comes again.
+        until(lambda: pay(stand, Manner.NO_ACK) or _undelivered(stand, 2), 60, "answers that were not taken")
         code, told = diagnosed(stand.config, capsys)
     assert (code, told["verdict"], findings(told)) == (1, "cashier", {"cashier_silent"})
+
+
+def _undelivered(stand: Stand, count: int) -> bool:
+    past = past_of(stand.folder / "state", "pos1", time.time_ns())
+    return past is not None and sum(payment.delivered == "no" for payment in past.payments) >= count
 
 
 def test_broker_refusing(tmp_path: Path, capsys: Capture) -> None:
