@@ -1,16 +1,22 @@
-"""From the bridge's records to a .tlog: what of them is written, and the header of a terminal's line."""
+"""From the bridge's records to a .tlog: by which driver, what of them is written, and the header."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import datetime
 
 from agent import __version__
 from agent.bridge import wire
-from agent.config import Terminal
+from agent.config import Config, Terminal
+from agent.errors import TillwatchError
+from agent.history import History
+from agent.journal import FILE_NAME
 from agent.tap import Record
 from agent.tlog import Event, Header, Writer
-from drivers.driver import Framing
+from drivers import registry
+from drivers.detection import AUTO
+from drivers.driver import Driver, Framing
 from drivers.observations import Direction
 
 SENDERS = {
@@ -26,6 +32,24 @@ _EVENTS = {
     (wire.PORT, "closed"): Event.PORT_CLOSED,
 }
 _NAMES = {wire.LINK: "link", wire.PORT: "port"}  # of the word in such a record's JSON
+
+
+def driver_on(config: Config, terminal: Terminal) -> Driver | None:
+    """The driver of what is spoken on a line: as configured, or as the agent has heard where that is "auto".
+
+    None while nobody knows, or when it is a profile that has mistakes by now.
+    """
+    name = terminal.protocol
+    if name == AUTO:
+        try:
+            with History(config.agent.state_dir / FILE_NAME) as history:
+                name = history.protocol(terminal.name, AUTO)
+        except (TillwatchError, sqlite3.Error):
+            return None
+    try:
+        return None if name == AUTO else registry.get(name)
+    except (KeyError, ValueError):
+        return None
 
 
 def event_of(record: Record) -> Event | None:

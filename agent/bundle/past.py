@@ -14,16 +14,13 @@ from typing import Any
 from agent.bundle.part import Missing, Part
 from agent.bundle.scan import cut_others, findings
 from agent.config import Config, Terminal
-from agent.errors import JournalError, TillwatchError, UnreachableError
+from agent.errors import JournalError, UnreachableError
 from agent.journal import FILE_NAME, connect_read_only
-from agent.recording import header_of, write
+from agent.recording import driver_on, header_of, write
 from agent.tap import Record, Tap, held_records
 from agent.terminals import framing_of
 from agent.tlog import Writer
-from drivers import registry
 from drivers.cards import scrub
-from drivers.detection import AUTO
-from drivers.driver import Driver
 
 #: events in a bundle, the newest
 MOST_EVENTS = 20_000
@@ -85,10 +82,7 @@ def _number(value: Any) -> Any:
 
 
 def _recording(config: Config, terminal: Terminal, records: list[Record]) -> Part | Missing:
-    try:
-        driver = _driver(config, terminal)
-    except (KeyError, ValueError):
-        return Missing(_file(terminal), "no driver of that name, or its profile has mistakes")
+    driver = driver_on(config, terminal)
     if driver is None:
         return Missing(_file(terminal), "the protocol is not known yet, so nothing can be masked")
     if driver.masker is None:
@@ -103,19 +97,6 @@ def _recording(config: Config, terminal: Terminal, records: list[Record]) -> Par
         write(writer, record, first.mono_ns)
     writer.close()
     return Part.of_text(_file(terminal), stream.getvalue())
-
-
-def _driver(config: Config, terminal: Terminal) -> Driver | None:
-    name: str | None = terminal.protocol
-    if name == AUTO:
-        from agent.history import History  # only where a protocol is not written down
-
-        try:
-            with History(config.agent.state_dir / FILE_NAME) as history:
-                name = history.protocol(terminal.name, AUTO)
-        except (TillwatchError, sqlite3.Error):
-            return None
-    return None if name is None or name == AUTO else registry.get(name)
 
 
 def _file(terminal: Terminal) -> str:

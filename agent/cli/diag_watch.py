@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sqlite3
 import sys
 from importlib.util import find_spec
 
 from agent.cli.protocols import nearest
 from agent.config import Config, Terminal, load
-from agent.errors import TillwatchError, UnreachableError, UsageError
-from agent.history import History
-from agent.journal import FILE_NAME
+from agent.errors import UnreachableError, UsageError
+from agent.recording import driver_on
 from agent.tap import Tap
 from agent.texts import Texts, language_of_environment
-from drivers import registry
-from drivers.detection import AUTO
-from drivers.driver import Driver
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("screen.no_tty")
     from agent.screen.app import Watched, watch  # brings Textual
 
-    watched = [Watched(terminal, _driver(config, terminal)) for terminal in terminals]
+    watched = [Watched(terminal, driver_on(config, terminal)) for terminal in terminals]
     watch(watched, config.agent.run_dir, Texts(config.agent.language))
     return 0
 
@@ -47,15 +42,3 @@ def _terminals(config: Config, name: str | None) -> list[Terminal]:
     if name is not None and name not in known:
         raise UsageError("screen.no_terminal", name=name, nearest=nearest(name, known), known=", ".join(known))
     return [known[name]] if name is not None else list(config.terminals)
-
-
-def _driver(config: Config, terminal: Terminal) -> Driver | None:
-    """The driver of the protocol: as configured, or as the agent has heard where that is "auto"."""
-    name = terminal.protocol
-    if name == AUTO:
-        try:
-            with History(config.agent.state_dir / FILE_NAME) as history:
-                name = history.protocol(terminal.name, AUTO)
-        except (TillwatchError, sqlite3.Error):
-            return None
-    return None if name == AUTO else registry.get(name)

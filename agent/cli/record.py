@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import TextIO
 
 from agent.cli import add_config
-from agent.cli.protocols import driver_named, nearest
+from agent.cli.protocols import nearest
 from agent.config import Config, Terminal, load
 from agent.errors import UnreachableError, UsageError
-from agent.recording import header_of, write
+from agent.recording import driver_on, header_of, write
 from agent.tap import Gap, Record, Tap
 from agent.texts import Texts, language_of_environment
 from agent.tlog import Event, Writer
-from drivers.detection import AUTO
 from drivers.driver import Framing
 
 _LAST_LOOK_S = 0.05
@@ -44,12 +43,12 @@ def run(args: argparse.Namespace) -> int:
     config = load(args.config, secrets=False)
     texts = Texts(config.agent.language)
     terminal = _terminal(config, args.name)
-    if terminal.protocol == AUTO:
+    driver = driver_on(config, terminal)
+    if driver is None:
         raise UsageError("tlog.protocol_auto", name=terminal.name)
     tap = Tap.connect(config.agent.run_dir)
     try:
         with _created(args.output) as stream, _stop_requested() as stop:
-            driver = driver_named(terminal.protocol)
             began = datetime.now().astimezone()
             header = header_of(terminal, driver.name, Framing(terminal.framing), began)
             writer = Writer(stream, header, driver)
