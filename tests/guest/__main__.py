@@ -89,11 +89,12 @@ def _try(machine: Machine, terminal: Terminal) -> int:
             bad += line.startswith("bad ")
         else:
             bad += 1
-            say("bad: the guest went off before the end")
+            say("bad: the guest went off before the end; its console:")
+            say(machine.tail)
     except TimeoutError:
         bad += 1
-        say("bad: the guest is silent; the end of its console:")
-        say("\n".join(machine.console.read_text(errors="replace").splitlines()[-40:]))
+        say("bad: the guest is silent; its console:")
+        say(machine.tail)
     say(f"{good} passed, {bad} failed")
     return 1 if bad or not good else 0
 

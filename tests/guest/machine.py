@@ -74,6 +74,11 @@ class Machine:
         self._monitor.close()
         self._talk.close()
 
+    @property
+    def tail(self) -> str:
+        """The end of what its console shows."""
+        return "\n".join(self.console.read_text(errors="replace").splitlines()[-40:])
+
     def lines(self, seconds: float) -> Iterator[str]:
         """What the guest says, a line at a time, until it is off. Raises TimeoutError when it is silent for so long."""
         self._talk.settimeout(seconds)

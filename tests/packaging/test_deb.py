@@ -66,7 +66,7 @@ def newer(package: Path, folder: Path) -> Path:
     control = unpacked / "DEBIAN" / "control"
     control.write_text(control.read_text().replace("\nVersion: ", "\nVersion: 9+"))
     later = folder / "tillwatch_9_amd64.deb"
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(unpacked), str(later)], check=True)
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(unpacked), str(later)], check=True)
     return later
 
 
