@@ -16,6 +16,8 @@ from collector.ledger.cases import Case, Entry
 from drivers.cards import scrub
 
 _LONGEST_NOTE = 4000
+_FURTHEST_YEARS = 10
+_FURTHEST_US = _FURTHEST_YEARS * 366 * 86_400_000_000
 
 
 class ChangedMeanwhileError(CollectorError):
@@ -125,6 +127,9 @@ class Desk:
     def set_due(self, by: User, number: int, due_us: int | None, *, seen: int | None = None) -> Case:
         """When somebody has to look again; None: when nobody has to."""
         now = self._now()
+        # The history keeps it for ever, and every page that shows it must be able to.
+        if due_us is not None and not 0 <= due_us < now + _FURTHEST_US:
+            raise CollectorUsageError("cases.bad_due", years=_FURTHEST_YEARS)
         with self._ledger.write() as connection:
             case = _unchanged(book.known(connection, number), seen)
             data = {"from": case.due_us, "to": due_us}

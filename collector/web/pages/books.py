@@ -20,6 +20,7 @@ from collector.web.language import texts_of
 from collector.web.pages.draw import draw, shown_of
 from collector.web.problems import Problem
 from collector.web.security import Reader, require
+from drivers.cards import scrub
 
 router = APIRouter(include_in_schema=False)
 Reconciler = Annotated[User, Depends(require(Permission.RECONCILE))]
@@ -87,9 +88,9 @@ def settle(
     """A person looked, and it is in order; says why."""
     if not note.strip():
         raise Problem(400, phrase("page.settle_needs_note"))
-    site = site_of(request)
+    site, note = site_of(request), scrub(note.strip())
     with site.ledger.write() as connection:
-        done = reconcile.settle_by_person(connection, difference, by=user.name, note=note.strip(), at_us=site.now_us)
+        done = reconcile.settle_by_person(connection, difference, by=user.name, note=note, at_us=site.now_us)
         if done:
             audit.write(
                 connection,

@@ -54,6 +54,14 @@ def test_a_case_that_is_rolled_back_was_never_opened(ledger: Ledger) -> None:
         assert cases.count(connection, cases.Wanted()) == 0
 
 
+def test_a_due_time_that_no_page_could_show_is_refused(ledger: Ledger, desk: Desk) -> None:
+    number = opened(ledger)
+    for due_us in (-1, 1 << 62, NOW_US + 11 * 366 * 86_400_000_000):
+        with pytest.raises(TillwatchError):
+            desk.set_due(LI, number, due_us)
+    assert [entry.action for entry in desk.view(number).history] == ["opened"]
+
+
 def test_a_case_is_worked_to_its_end(ledger: Ledger, desk: Desk, clock: FixedClock, access: Access) -> None:
     access.invite(CONSOLE, "wang", Role.OPERATIONS)
     number = opened(ledger)

@@ -16,7 +16,7 @@ from collector.access.roles import Role
 from collector.hub import Hub
 from collector.ingest.envelope import parse
 from collector.ingest.ingest import Ingest
-from collector.ledger import Ledger, alerts, cases, lookup, microseconds
+from collector.ledger import Ledger, alerts, cases, lookup, microseconds, reconcile
 from collector.web.app import create_app
 from collector.web.pages import ROUTERS, error_page
 from collector.web.settings import WebSettings
@@ -100,6 +100,16 @@ def test_impossible_values_are_refused_in_one_line(program: Callable[[Role], htt
         given = {"content": body, "headers": form} if isinstance(body, str) else {"json": body}
         statuses[method, place] = client.request(method, place, **given).status_code
     assert {asked: status for asked, status in statuses.items() if status >= 500 or status < 300} == {}
+
+
+def test_a_card_number_in_the_note_of_a_difference_is_masked(
+    browser: Callable[[Role], httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = []
+    monkeypatch.setattr(reconcile, "settle_by_person", lambda *_, note, **_more: noted.append(note))
+    place = "/days/2026-03-04/differences/x"
+    browser(Role.OPERATIONS).post(place, data={"note": "card 4111 1111 1111 1111"})
+    assert noted == ["card 4111 11** **** 1111"]
 
 
 def test_a_database_that_is_away_is_said_so(
