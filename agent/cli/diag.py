@@ -15,7 +15,7 @@ from agent.diag.kept import begin
 from agent.diag.mouth import reach_bridge
 from agent.diag.scene import Scene
 from agent.diag.step import Level, Step
-from agent.diag.walk import SHARED, STEPS, Result, walk
+from agent.diag.walk import PART_OF, SHARED, STEPS, Result, walk
 from agent.errors import UsageError
 from agent.phrase import Phrase
 from agent.texts import Texts, language_of_environment
@@ -77,10 +77,12 @@ def _terminals(config: Config, name: str | None) -> Sequence[Terminal]:
 
 
 def _only(asked: Sequence[str]) -> Sequence[str]:
+    """The steps to take. What is told by a step of another name may be asked for as well."""
+    known = (*STEPS, *PART_OF)
     for name in asked:
-        if name not in STEPS:
-            raise UsageError("diag.no_step", name=name, nearest=nearest(name, STEPS), known=", ".join(STEPS))
-    return asked
+        if name not in known:
+            raise UsageError("diag.no_step", name=name, nearest=nearest(name, known), known=", ".join(known))
+    return [PART_OF.get(name, name) for name in asked]
 
 
 def _nothing(_: object) -> None:
@@ -107,7 +109,7 @@ def as_line(step: Step, texts: Texts, colours: bool = False) -> str:
     if colours:
         level = f"\x1b[{_COLOURS[step.level]}m{level}\x1b[0m"
     mend = step.mend(texts)
-    text = f"{step.title(texts)}: {step.what.say(texts)}"
+    text = f"{step.name:<15} {step.title(texts)}: {step.what.say(texts)}"
     return f"{level}  {text}" + (f" → {mend}" if mend else "")
 
 

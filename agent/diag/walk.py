@@ -47,6 +47,8 @@ STEPS: dict[str, Take] = {
     "collector": host.collector,
 }
 
+#: what a step tells under other names than its own
+PART_OF = dict.fromkeys(("broker", "certificate", "own_certificate", "login", "rights"), "network")
 #: those that are the same for every terminal of this PC
 SHARED = ("disk", "journal", "pc_clock", "agent", "network")
 

@@ -22,7 +22,7 @@ from agent.diag.kept import Kept, begin
 from agent.diag.scene import Scene
 from agent.diag.step import Level, Step, frozen, thawed
 from agent.diag.verdict import BY_STEP, Culprit, verdict
-from agent.diag.walk import STEPS, walk
+from agent.diag.walk import PART_OF, STEPS, walk
 from agent.errors import UnreachableError
 from agent.phrase import phrase
 from agent.tap import Tap
@@ -38,7 +38,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def test_a_step_has_a_title_and_a_place_in_the_verdict() -> None:
-    names = set(STEPS) - {"network"} | {"broker", "certificate", "own_certificate", "login", "rights"}
+    names = set(STEPS) - {"network"} | set(PART_OF)
     assert names == set(BY_STEP)
     for language in LANGUAGES:
         texts = Texts(language)
@@ -153,9 +153,14 @@ def test_people_get_a_line_a_step_and_the_verdict(language: str, word: str, tmp_
     path.write_text(path.read_text().replace('"en"', f'"{language}"'))
     assert main(["diag", "--config", str(path), "--only", "device", "--only", "disk"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("fail  ")
+    assert lines[1].startswith("fail  device ")
     assert " → " in lines[1]
     assert any(line.startswith(word) for line in lines)
+
+
+def test_a_part_of_a_step_may_be_asked_for(tmp_path: Path, capsys: Capture) -> None:
+    code, told = diagnosed(configuration(tmp_path, "serial:/dev/null"), capsys, "--only", "login")
+    assert (code, [step["step"] for step in told["steps"]]) == (0, ["broker"])
 
 
 def test_a_payment_under_way_is_not_disturbed(tmp_path: Path, capsys: Capture) -> None:
