@@ -134,7 +134,7 @@ def heard(scene: Scene) -> Iterator[Step]:
         yield Step.skip("heard", "diag.nothing_passed")
     elif traffic.detected and configured not in (traffic.detected, AUTO) and not traffic.terminal.whole:
         yield Step.fail("heard", "diag.wrong_protocol", protocol=traffic.detected, configured=configured)
-    elif traffic.cashier.bytes and not traffic.terminal.bytes:
+    elif traffic.cashier.bytes and not traffic.terminal.bytes and not (scene.driver and scene.driver.listens_only):
         yield Step.fail("heard", "diag.cashier_alone", bytes=traffic.cashier.bytes)
     else:
         protocol = scene.driver.name if scene.driver else traffic.detected or "?"
@@ -149,7 +149,9 @@ def noise(scene: Scene) -> Iterator[Step]:
     if asked.reply is Reply.SOMETIMES:
         missed = asked.tries - asked.answered
         yield Step.fail("noise", "diag.bit_errors_asked", tries=asked.tries, missed=missed)
-    if traffic is not None and traffic.terminal.bytes:
+    if scene.driver is not None and scene.driver.listens_only:
+        yield Step.skip("noise", "diag.listens_only", protocol=scene.driver.name)
+    elif traffic is not None and traffic.terminal.bytes:
         yield _noise(scene, traffic)
     elif asked.reply is not Reply.SOMETIMES:
         yield Step.skip("noise", "diag.nothing_passed")

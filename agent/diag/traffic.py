@@ -177,7 +177,9 @@ class Listener:
 
     def _count(self, seen: Observation) -> None:
         tally = self._tallies[seen.direction]
-        if isinstance(seen, Noise) or seen.checksum is Checksum.BAD:
+        if isinstance(seen, Noise) and seen.checksum is Checksum.OK:
+            tally.seen.append("whole")  # a frame that came well, and that this decoder does not know
+        elif isinstance(seen, Noise) or seen.checksum is Checksum.BAD:
             tally.seen.append("broken")
             tally.noise_bytes += seen.length if isinstance(seen, Noise) else 0
         elif isinstance(seen, Ack):

@@ -106,6 +106,12 @@ def test_broken_frames(side: Side, finding: tuple[str, str], tmp_path: Path) -> 
     assert taken(line.noise, on) == [finding]
 
 
+def test_a_line_that_is_only_heard_has_no_broken_frames(tmp_path: Path) -> None:
+    passing = traffic(terminal=Side(bytes=900, broken=6))
+    on = scene(tmp_path, "receipt", traffic=passing, asked=Asked(reply=Reply.UNASKABLE))
+    assert taken(line.noise, on) == [("skip", "listens_only")]
+
+
 def test_refused_frames(tmp_path: Path) -> None:
     asked = Asked(reply=Reply.ANSWERED)
 
@@ -130,6 +136,8 @@ def test_protocol_heard(tmp_path: Path) -> None:
     assert of(terminal=Side(bytes=90), cashier=Side(bytes=90), detected="zvt") == [("fail", "wrong_protocol")]
     assert of(cashier=Side(bytes=90, whole=9)) == [("fail", "cashier_alone")]
     assert taken(line.heard, scene(tmp_path)) == [("skip", "no_bridge")]
+    printer = scene(tmp_path, "receipt", traffic=traffic(cashier=Side(bytes=90, whole=2)))
+    assert taken(line.heard, printer) == [("ok", "heard")]
 
 
 def test_answer_times(tmp_path: Path) -> None:
