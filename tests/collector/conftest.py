@@ -15,6 +15,9 @@ from collector.access.passwords import Passwords
 from collector.ledger import Ledger
 from tests.postgres import Cluster
 
+#: a module whose tests ask nothing of the database that the other one could answer otherwise
+ONE_DATABASE = pytest.mark.one_database
+
 NOW = datetime(2026, 3, 5, 9, 30, tzinfo=UTC)
 
 
@@ -57,6 +60,21 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ledger") / "empty.sqlite"
     Ledger.open(f"sqlite:///{path}", FixedClock()).close()
     return path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "one_database: SQLite stands for both databases")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where nothing that is tested can differ between the two (`pytestmark = ONE_DATABASE`), SQLite stands for both."""
+
+    def spared(item: pytest.Item) -> bool:
+        return bool(item.get_closest_marker("one_database")) and "postgresql" in item.nodeid.rpartition("[")[2]
+
+    if dropped := [item for item in items if spared(item)]:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if not spared(item)]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

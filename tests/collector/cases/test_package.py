@@ -20,8 +20,10 @@ from collector.cases.scan import has_card
 from collector.ledger import Ledger, cases
 from collector.ledger.cases import Entry
 from tests.collector import planted
-from tests.collector.conftest import NOW
+from tests.collector.conftest import NOW, ONE_DATABASE
 from tests.collector.planted import NOW_US, data_of, plant
+
+pytestmark = ONE_DATABASE
 
 LOCAL = NOW.astimezone(timezone(timedelta(hours=8)))
 PAN = "6222021234567890128"

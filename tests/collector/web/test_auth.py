@@ -11,8 +11,10 @@ from collector.access.access import Access
 from collector.access.people import CONSOLE
 from collector.access.roles import Role
 from collector.ledger import Ledger, audit
-from tests.collector.conftest import FixedClock
+from tests.collector.conftest import ONE_DATABASE, FixedClock
 from tests.collector.web.conftest import PASSWORD
+
+pytestmark = ONE_DATABASE
 
 
 def token_of(page: httpx.Response) -> str:

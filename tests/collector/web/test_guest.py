@@ -8,6 +8,9 @@ import pytest
 from agent.errors import TillwatchError
 from collector.access.roles import Role
 from collector.web.settings import WebSettings, check_guest
+from tests.collector.conftest import ONE_DATABASE
+
+pytestmark = ONE_DATABASE
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ from collector.ledger import Ledger
 from collector.web.app import create_app
 from collector.web.settings import WebSettings
 from tests.collector.access.provider import CLIENT, SECRET, OpenId
-from tests.collector.conftest import FixedClock
+from tests.collector.conftest import ONE_DATABASE, FixedClock
+
+pytestmark = ONE_DATABASE
 
 
 @pytest.fixture

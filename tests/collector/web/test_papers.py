@@ -12,7 +12,10 @@ from collector.access.roles import Role
 from collector.cases import Kind, open_for
 from collector.ledger import Ledger, audit, cases
 from tests.collector import planted
+from tests.collector.conftest import ONE_DATABASE
 from tests.collector.planted import NOW_US, data_of, plant
+
+pytestmark = ONE_DATABASE
 
 
 def test_the_patients_proof_is_printed_by_who_may(ledger: Ledger, program: Callable[[Role], httpx.Client]) -> None:
