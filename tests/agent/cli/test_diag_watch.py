@@ -16,6 +16,11 @@ CONFIG = (
 )
 
 
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLWATCH_AGENT__LANGUAGE", "en")
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[Path]:
     with bench(tmp_path) as path:

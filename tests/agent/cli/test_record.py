@@ -20,6 +20,11 @@ from drivers.observations import Answer, Outcome
 from tests.agent.bench import CARD, bench, pay
 
 
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLWATCH_AGENT__LANGUAGE", "en")
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[Path]:
     with bench(tmp_path) as path:
