@@ -17,6 +17,8 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 DECISIONS = "decisions/*"
+#: files of the repository that are pages here
+PAGES = {"CHANGELOG.md": "changelog.md", "README.md": "index.md"}
 #: a link out of docs/: what is shown, and the path from the root of the repository
 OUTSIDE = re.compile(r"\[(?P<shown>[^\]]+)\]\((?:\.\./)+(?P<path>[^)#\s]+)\)")
 
@@ -46,7 +48,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         link["path"]
         for page in files.documentation_pages()
         for link in OUTSIDE.finditer(page.content_string)
-        if (ROOT / link["path"]).is_file()
+        if link["path"] not in PAGES and (ROOT / link["path"]).is_file()
     }
     for path in sorted(linked):
         files.append(File.generated(config, f"files/{path}", abs_src_path=str(ROOT / path)))
@@ -67,6 +69,8 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
 
     def turned(link: re.Match[str]) -> str:
         path = ROOT / link["path"]
+        if link["path"] in PAGES:
+            return f"[{link['shown']}]({up}{PAGES[link['path']]})"
         if path.is_dir():
             return f"`{link['path'].rstrip('/')}`"
         return f"[{link['shown']}]({up}files/{link['path']})" if path.is_file() else link[0]

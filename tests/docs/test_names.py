@@ -133,3 +133,14 @@ def test_environment_variables_that_are_named_are_read() -> None:
             if not made.fullmatch(name) and f'"{name}"' not in sources:
                 wrong.append(f"{page.name}: {name}")
     assert not wrong
+
+
+def test_links_lead_somewhere_where_the_repository_is_read() -> None:
+    dead = []
+    for page in [*pages(), ROOT / "CHANGELOG.md", *sorted((ROOT / "docs" / "decisions").glob("*.md"))]:
+        text = page.read_text(encoding="utf-8")
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            target = link.partition("#")[0]
+            if target and "://" not in target and not (page.parent / target).exists():
+                dead.append(f"{page.name}: {link}")
+    assert not dead
