@@ -22,9 +22,8 @@ After=multi-user.target
 [Service]
 Type=oneshot
 ExecStart=/bin/sh /root/begin
-StandardOutput=tty
-StandardError=tty
-TTYPath=/dev/ttyS0
+StandardOutput=journal+console
+StandardError=journal+console
 """
 _BEGIN = """\
 set -e
