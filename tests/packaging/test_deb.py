@@ -66,7 +66,8 @@ def newer(package: Path, folder: Path) -> Path:
     control = unpacked / "DEBIAN" / "control"
     control.write_text(control.read_text().replace("\nVersion: ", "\nVersion: 9+"))
     later = folder / "tillwatch_9_amd64.deb"
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(unpacked), str(later)], check=True)
+    quickly = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build"]
+    subprocess.run([*quickly, str(unpacked), str(later)], check=True, stdout=subprocess.DEVNULL)
     return later
 
 
@@ -155,7 +156,8 @@ def test_a_configuration_that_is_there_first_is_kept_and_switches_the_services_o
 
 
 @needs_package
-def test_no_file_asks_for_a_newer_c_library_than_the_package_says() -> None:
+def test_the_c_library_of_uos_v20_is_enough() -> None:
+    """The compile has looked for the newest symbol; here is the number that came of it."""
     fields = ["dpkg-deb", "--field", PACKAGE, "Depends"]
     needs = subprocess.run(fields, capture_output=True, text=True, check=True).stdout
     major, minor = needs.split("libc6 (>= ")[1].split(")")[0].split(".")
@@ -177,7 +179,7 @@ def test_starting_takes_no_longer_than_a_technician_waits(chroot: Chroot) -> Non
 
 @pytest.mark.parametrize("script", ["postinst", "prerm", "postrm"])
 def test_maintainer_scripts_are_sh_and_refuse_what_dpkg_does_not_say(script: str) -> None:
-    """No -e in PATH, nothing done: an unknown word must end before anything is touched."""
+    """An unknown word ends before anything is touched."""
     path = DEBIAN_SCRIPTS / script
     subprocess.run(["sh", "-n", str(path)], check=True)
     assert path.stat().st_mode & 0o111
