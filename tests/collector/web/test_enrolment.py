@@ -26,6 +26,26 @@ from tests.collector.conftest import FixedClock
 from tests.collector.web.pages.browsing import page, words
 
 Browser = Callable[[Role], httpx.Client]
+PATIENCE_S = 60.0  # of a client: a busy machine makes hundreds of tokens slowly
+
+
+@pytest.fixture
+def browser(browser: Browser) -> Browser:
+    return patient(browser)
+
+
+@pytest.fixture
+def program(program: Browser) -> Browser:
+    return patient(program)
+
+
+def patient(made: Browser) -> Browser:
+    def with_role(role: Role) -> httpx.Client:
+        client = made(role)
+        client.timeout = httpx.Timeout(PATIENCE_S)
+        return client
+
+    return with_role
 
 
 @pytest.fixture
@@ -57,18 +77,16 @@ def test_a_technician_makes_a_token_and_takes_an_identity_back(browser: Browser,
     assert technician.post("/enrolment/agents/cashier-07/revoke").status_code == 303
     assert "revoked some-technician" in words(page(technician, "/enrolment"))
     assert technician.post("/enrolment/agents/cashier-07/revoke", headers={"Accept": "text/html"}).status_code == 404
-    assert "证" in words(page(technician, "/enrolment", language="zh-CN")) or "注册" in words(
-        page(technician, "/enrolment", language="zh-CN")
-    )
+    assert "已吊销" in words(page(technician, "/enrolment", language="zh-CN"))
 
 
 def test_a_list_comes_back_with_tokens_or_with_the_line_that_is_wrong(browser: Browser) -> None:
     technician = browser(Role.TECHNICIAN)
-    rows = "agent,site\r\n" + "".join(f"cashier-{n},out-1\r\n" for n in range(500))
+    rows = "agent,site\r\n" + "".join(f"cashier-{n},out-1\r\n" for n in range(100))
     answer = technician.post("/enrolment/tokens/list", data={"agents": rows})
     assert answer.headers["content-disposition"].startswith("attachment")
     found = list(csv.DictReader(answer.text.splitlines()))
-    assert len({parse(row["token"]).secret for row in found}) == 500
+    assert len({parse(row["token"]).secret for row in found}) == 100
     bad = technician.post(
         "/enrolment/tokens/list", data={"agents": "agent,site\na,\n"}, headers={"Accept": "text/html"}
     )
