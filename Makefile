@@ -21,7 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SYSTEM := mosquitto mosquitto-clients openssl libusb-1.0-0
-TEST_SYSTEM := socat strace systemd postgresql chromium fonts-noto-cjk
+TEST_SYSTEM := socat strace systemd tmux postgresql chromium fonts-noto-cjk
 
 .PHONY: install test test-system lint types unit faults fuzz deb test-deb guest demo bench docs lock clean
 
