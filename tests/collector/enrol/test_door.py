@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -149,6 +150,33 @@ def test_nonsense_is_refused_in_words(url: str, authority: Authority, body: byte
     status, told = answer.split(b"\r\n", 1)[0], json.loads(answer.partition(b"\r\n\r\n")[2])
     assert b" 40" in status
     assert Texts("zh-CN").has(f"enroll.{told['refused']}")
+
+
+def test_a_broker_fetches_the_revocation_list(url: str, authority: Authority) -> None:
+    answer = ask(url, authority, b"GET /agents/1/revoked.pem HTTP/1.1\r\n\r\n")
+    assert answer.partition(b"\r\n\r\n")[2].startswith(b"-----BEGIN X509 CRL-----")
+    assert b" 404 " in ask(url, authority, b"GET /api/transactions HTTP/1.1\r\n\r\n").split(b"\r\n", 1)[0]
+
+
+def test_an_agents_certificate_plays_no_collector(desk: EnrolDesk, tmp_path: Path, url: str) -> None:
+    """Stolen from one PC, it would be of the right authority; but it is not for servers."""
+    identity = enrol(url, one(desk), tmp_path / "state").identity
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity.certificate, identity.key)
+    client, server = ssl.create_default_context(cafile=str(identity.authority)), ssl.MemoryBIO()
+    client.check_hostname = False
+    to_client = ssl.MemoryBIO()
+    ours = client.wrap_bio(to_client, server)
+    theirs = context.wrap_bio(server, to_client, server_side=True)
+    with pytest.raises(ssl.SSLCertVerificationError, match="purpose"):
+        shake_hands(ours, theirs)
+
+
+def shake_hands(*sides: ssl.SSLObject) -> None:
+    for _ in range(4):
+        for side in sides:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
 
 
 def test_what_is_too_long_is_not_read(url: str, authority: Authority) -> None:
