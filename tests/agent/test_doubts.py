@@ -456,6 +456,7 @@ def test_where_any_receipt_can_be_repeated_an_earlier_one_proves_nothing_and_is_
     play.see(request(None, kind=None), numbered("000007", 500))
     assert CONFIRMED not in play.types
     play.see(request(None, kind=None), numbered("000003", 900))
-    assert play.book.last is not None and play.book.last.trace == "000007"
+    assert play.book.last is not None
+    assert play.book.last.trace == "000007"
     play.see(request(None, kind=None), numbered("000008", 1234))
     assert told(play, CONFIRMED).how == "reprint"
