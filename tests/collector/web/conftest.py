@@ -49,7 +49,7 @@ def stack() -> Iterator[ExitStack]:
 @pytest.fixture
 def client(url: str, stack: ExitStack) -> httpx.Client:
     """A browser or program without anything."""
-    return stack.enter_context(httpx.Client(base_url=url))
+    return stack.enter_context(httpx.Client(base_url=url, timeout=60))
 
 
 @pytest.fixture
@@ -58,7 +58,9 @@ def program(url: str, access: Access, stack: ExitStack) -> Callable[[Role], http
 
     def with_role(role: Role) -> httpx.Client:
         _, secret = access.new_token(CONSOLE, f"test {role}", role)
-        return stack.enter_context(httpx.Client(base_url=url, headers={"Authorization": f"Bearer {secret}"}))
+        return stack.enter_context(
+            httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {secret}"})
+        )
 
     return with_role
 
@@ -70,7 +72,7 @@ def browser(url: str, access: Access, stack: ExitStack) -> Callable[[Role], http
     def with_role(role: Role) -> httpx.Client:
         secret = access.invite(CONSOLE, f"some-{role}", role)
         entered = access.accept(secret, PASSWORD, address="127.0.0.1", browser="test")
-        client = stack.enter_context(httpx.Client(base_url=url))
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=60))
         client.cookies.set("tillwatch_session", entered.secret)
         client.headers["X-CSRF-Token"] = derived(entered.secret, "csrf")
         return client

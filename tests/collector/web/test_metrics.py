@@ -112,9 +112,12 @@ def test_figures_can_be_closed(
 ) -> None:
     closed = create_app(ledger, WebSettings(metrics_open=False), clock=clock, access=access)
     with serving(closed) as url:
-        assert httpx.get(f"{url}/metrics").status_code == 401
+        assert httpx.get(f"{url}/metrics", timeout=60).status_code == 401
         headers = program(Role.VIEWER).headers
-        assert httpx.get(f"{url}/metrics", headers={"Authorization": headers["authorization"]}).status_code == 200
+        assert (
+            httpx.get(f"{url}/metrics", timeout=60, headers={"Authorization": headers["authorization"]}).status_code
+            == 200
+        )
 
 
 def test_the_dashboard_for_grafana_asks_only_for_what_there_is(client: httpx.Client) -> None:

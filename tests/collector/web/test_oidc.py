@@ -137,7 +137,7 @@ def test_the_way_back_works_once_in_the_browser_that_began_and_for_ten_minutes(
     client: httpx.Client, openid: OpenId, url: str, clock: FixedClock
 ) -> None:
     back = openid.consent(begin(client))
-    with httpx.Client(base_url=url) as another:
+    with httpx.Client(base_url=url, timeout=60) as another:
         assert another.get(back).status_code == 409, "a link that somebody sends to somebody else"
     assert client.get(back).status_code == 409, "it is used up by that"
     late = openid.consent(begin(client))

@@ -169,7 +169,7 @@ def test_a_token_is_made_shown_once_and_revoked(browser: Callable[[Role], httpx.
     answer = admin.post("/tokens", data={"name": "grafana", "role": "viewer", "days": "30"})
     secret = re.search(r'<div class="secret" id="secret">(\S+)</div>', answer.text)
     assert secret
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {secret[1]}"}) as program:
+    with httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {secret[1]}"}) as program:
         assert program.get("/charts/minutes").status_code == 200
         token = re.search(r'action="/tokens/([^/]+)/revoke"', page(admin, "/tokens"))
         assert token
