@@ -94,7 +94,7 @@ def test_a_form_without_its_token_is_refused(client: httpx.Client, access: Acces
     good = token_of(client.get("/login"))
     foreign = client.post("/login", data={**form, "csrf": good}, headers={"Sec-Fetch-Site": "cross-site"})
     assert foreign.status_code == 403
-    with httpx.Client(base_url=client.base, timeout=60_url) as another:
+    with httpx.Client(base_url=client.base_url, timeout=60) as another:
         another.get("/login")
         assert another.post("/login", data={**form, "csrf": good}).status_code == 403, "another browser's token"
 
