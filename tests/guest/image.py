@@ -18,6 +18,7 @@ _UNIT = """\
 [Unit]
 Description=tillwatch is tried
 After=multi-user.target
+FailureAction=poweroff
 
 [Service]
 Type=oneshot
@@ -29,7 +30,7 @@ _BEGIN = """\
 set -e
 useradd --create-home patient
 groupadd cashier
-useradd --create-home --groups cashier cashier
+useradd --create-home --gid cashier cashier
 apt-get install --yes --no-install-recommends -o Acquire::http::Proxy=http://127.0.0.1:9 /root/tillwatch.deb
 exec /opt/tillwatch/bin/python3.11 -I /root/inside.py
 """
