@@ -70,7 +70,7 @@ def test_the_bridge_keeps_its_descriptors_and_barks() -> None:
     bridge = unit_of("bridge")
     assert setting(bridge, "Service", "FileDescriptorStoreMax") == ["64"]
     assert "TILLWATCH_FD_STORE=1" in setting(bridge, "Service", "Environment")
-    assert setting(bridge, "Service", "ExecReload") == ["/bin/kill -HUP $MAINPID"]
+    assert setting(bridge, "Service", "ExecReload") == ["/bin/sh -c 'kill -HUP $MAINPID'"]
     assert setting(bridge, "Service", "RuntimeDirectoryPreserve") == ["restart"]
     assert setting(bridge, "Service", "WatchdogSec") == ["30"]
 
