@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _BRIDGE = "TILLWATCH_BRIDGE"  # "service": set by the agent's unit
 DRAIN_S = 3.0
+SUCCESSOR_S = 5.0  # so long a bridge that is a service may take to come back before its lines count as lost
 PRUNE_EVERY_S = 3600.0
 KEEP_DAYS = 90
 KEEP_EVENTS = 20_000  # whatever their age: some weeks of a busy window
@@ -76,6 +77,7 @@ class Daemon:
         self._caught_up_at = 0
         self._bridge_tries = self._disk_tries = 0
         self._bridge_due = self._prune_due = 0.0
+        self._lost_due: float | None = None  # a bridge that has ended is given up then
         self._child = self._bridge_restarted = False
         #: the bridge is a service of its own: whatever becomes of it, it is waited for and never started from here
         self._service = os.environ.get(_BRIDGE) == "service"
@@ -174,6 +176,8 @@ class Daemon:
         self._poll(self._patience())
         now = time.monotonic()
         try:
+            if self._lost_due is not None and now >= self._lost_due:
+                self._tell_lost()
             if self._tap is None and now >= self._bridge_due:
                 self._reach_bridge()
             self._answer_calls()
@@ -204,6 +208,8 @@ class Daemon:
             waits.append(LOOK_S)
         if self._tap is None:
             waits.append(self._bridge_due - now)
+            if self._lost_due is not None:
+                waits.append(self._lost_due - now)
         if self._is_live():
             dues = (self._engine.deadline_mono_ns(), self._confirmer.deadline_mono_ns())
             waits += [due / 1e9 - now for due in dues if due is not None]
@@ -313,6 +319,8 @@ class Daemon:
                 tap = Tap.connect(run_dir)
             hello = tap.hello
             self._child, self._service = hello.child, not hello.child
+            if self._lost_due is not None and hello.ring != self._engine.ring:
+                self._tell_lost()
             at = self._engine.begin(hello.ring, hello.oldest, _now())
             tap.request("tap", **{"from": at})
         except UnreachableError as error:
@@ -322,7 +330,7 @@ class Daemon:
             self._bridge_due = time.monotonic() + wait_of(_BRIDGE_RETRY, self._bridge_tries)
             self._log.error("bridge.unreachable", detail=str(error), attempt=self._bridge_tries)
             return
-        self._tap, self._caught_up_at, self._bridge_tries = tap, hello.next, 0
+        self._tap, self._caught_up_at, self._bridge_tries, self._lost_due = tap, hello.next, 0, None
         self._confirmer.connected(tap.request)
         self._selector.register(tap.fileno(), selectors.EVENT_READ, self._read_tap)
         self._log.info("bridge.connected", pid=hello.pid, child=hello.child, ring=hello.ring)
@@ -363,11 +371,13 @@ class Daemon:
         if not alive:
             self._log.error("bridge.lost", child=self._child)
             self._reap()
-            try:
-                self._engine.bridge_lost(_now())
-            except JournalError as error:
-                self._rebuild(error)
+            # systemd starts a service again within a moment, with the same lines and ring: then nothing is lost.
+            self._lost_due = time.monotonic() + (SUCCESSOR_S if self._service else 0)
         self._bridge_due = time.monotonic()
+
+    def _tell_lost(self) -> None:
+        self._lost_due = None
+        self._engine.bridge_lost(_now())
 
     def _reap(self) -> None:
         """When our child has ended, let the kernel forget it."""
