@@ -62,10 +62,6 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "one_database: SQLite stands for both databases")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where nothing that is tested can differ between the two (`pytestmark = ONE_DATABASE`), SQLite stands for both."""
 
