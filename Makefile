@@ -48,8 +48,9 @@ lint: install
 types: install
 	$(BIN)/mypy
 
+# Three at a time: much of it waits, for terminals that think and for queries that come later.
 unit: install test-system
-	$(BIN)/pytest -n 2 --dist loadgroup --reruns 1 -rR
+	$(BIN)/pytest -n 3 --dist loadgroup --reruns 1 -rR --durations 15
 
 faults: install
 	TILLWATCH_FAULTS=$(SIZE) $(BIN)/pytest -s tests/faults
