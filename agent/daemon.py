@@ -4,6 +4,9 @@ One selector loop owns the tap, the engine, the journal and the local socket; th
 things may fail while payments go on, and each is met here by trying again with growing pauses: the bridge (a child
 is started anew, a service is waited for), the journal's disk (everything is built anew from what is durable), the
 broker (publish.py).
+
+Longer than other files, because losing and finding each of these parts again touches the same loop and the same few
+values; reaching the bridge is the part that could stand alone.
 """
 
 from __future__ import annotations
