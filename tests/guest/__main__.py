@@ -1,4 +1,4 @@
-"""`python -m tests.guest PACKAGE.deb`: boot the guest, try everything, print it. 0 when all went well."""
+"""`python -m tests.guest PACKAGE.deb [TRIAL…]`: boot the guest, try everything, print it. 0 when all went well."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def main() -> int:
     """Run it; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.guest")
     parser.add_argument("package", type=Path)
+    parser.add_argument("only", nargs="*", help="names of trials in inside.py (cable and start always run)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tillwatch-guest-") as name:
         folder = Path(name)
         say("making the disk")
-        made = image.build(folder, args.package, newer(args.package, folder))
+        made = image.build(folder, args.package, newer(args.package, folder), args.only)
         kvm = kvm_works(folder, made)
         how = "KVM" if kvm else "emulated, as KVM does not work here"
         say(f"QEMU ({how}), Debian bookworm, FTDI cable (usb-serial), simulated Concert terminal behind it")

@@ -45,14 +45,15 @@ class Image:
     initrd: Path
 
 
-def build(folder: Path, package: Path, later: Path) -> Image:
-    """A fresh disk. `later`: the same package as a later version."""
+def build(folder: Path, package: Path, later: Path, only: list[str]) -> Image:
+    """A fresh disk. `later`: the same package as a later version. `only`: names of trials; none means all."""
     root = folder / "root"
     subprocess.run(["cp", "-a", "--reflink=auto", str(_debian()), str(root)], check=True)
     shutil.copy(package, root / "root" / "tillwatch.deb")
     shutil.copy(later, root / "root" / "later.deb")
     shutil.copy(_INSIDE, root / "root" / "inside.py")
     (root / "root" / "begin").write_text(_BEGIN)
+    (root / "root" / "only").write_text(" ".join(only))
     (root / "etc/systemd/system/tried.service").write_text(_UNIT)
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)

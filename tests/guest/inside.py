@@ -60,9 +60,19 @@ FORBIDDEN = {
     "sees root's processes": "assert os.path.exists('/proc/1/status')",
 }
 TRY = "try:\n    {words}\nexcept Exception:\n    pass\nelse:\n    found.append({name!r})\n"
-PROBE = "import ctypes, json, mmap, os, socket\nfound = []\n" + "".join(
+PROBE = "import ctypes, errno, json, mmap, os, socket\nfound = []\n" + "".join(
     TRY.format(words=words, name=name) for name, words in FORBIDDEN.items()
 )
+#: what the bridge needs. The cable is marked exclusive by the bridge itself: busy, and not forbidden.
+ALLOWED = """\
+os.openpty()
+try:
+    os.open('/dev/ttyUSB0', os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+except OSError as error:
+    assert error.errno == errno.EBUSY, error
+ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 0)()
+socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)
+"""
 
 
 class Trials:
@@ -256,14 +266,11 @@ def sandbox(_: Trials) -> str:
     lines = [line for line in unit.splitlines() if not line.startswith((*drop, "FileDescriptor", "Environment="))]
     lines.insert(lines.index("[Service]") + 1, f"Type=oneshot\nExecStart={PYTHON} -I /run/probe.py")
     Path("/run/systemd/system/probe.service").write_text("\n".join(lines) + "\n")
-    good = "os.close(os.open('/dev/ttyUSB0', os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))\nos.openpty()\n"
-    Path("/run/probe.py").write_text(PROBE + good + "print('succeeded:', json.dumps(found))\n")
+    Path("/run/probe.py").write_text(PROBE + ALLOWED + "print('succeeded:', json.dumps(found))\n")
     command("systemctl", "daemon-reload", fine=True)
-    try:
-        command("systemctl", "start", "probe.service", fine=True)
-    finally:
-        said = command("journalctl", "-u", "probe.service", "-o", "cat", "--no-pager")
-    assert "succeeded: []" in said, said[-500:]
+    command("systemctl", "start", "probe.service")
+    said = command("journalctl", "-u", "probe.service", "-o", "cat", "--no-pager")
+    assert "succeeded: []" in said, said[-1000:]
     status = Path(f"/proc/{pid()}/status").read_text()
     for line in ("NoNewPrivs:\t1", "CapBnd:\t0000000000000000", "Seccomp:\t2"):
         assert line in status, status
@@ -399,11 +406,13 @@ def purged(_: Trials) -> str:
 def main() -> None:
     """All trials, in an order in which one prepares the next."""
     trials = Trials()
+    only = Path("/root/only").read_text().split()
     for trial in (
         *(cable, start, group, check, sandbox, killed, reloaded, agent_killed, upgraded, watchdog, replugged),
         *(storm, silent, purged),
     ):
-        trials.run(trial)
+        if not only or trial in (cable, start) or trial.__name__ in only:
+            trials.run(trial)
     trials.say("end")
     subprocess.run(["systemctl", "poweroff"], check=False)
 
