@@ -30,6 +30,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.commands import JOBS, Command, parse_command
 from agent.config import Mqtt
+from agent.contact import Contact
 from agent.events import Source
 from agent.jobs import Done
 from agent.log import Logger
@@ -87,6 +88,7 @@ class Publisher:
         self._version = MQTTProtocolVersion.MQTTv5
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self.connected = False
+        self.contact = Contact()
         self.acknowledged = 0
         self.resend_from: int | None = None
         self.finished: queue.SimpleQueue[tuple[str, _Reply, str]] = queue.SimpleQueue()  # id, where to, answer
@@ -126,7 +128,9 @@ class Publisher:
                 session.run()
             except ConnectionFailed as error:
                 self._log.warning("mqtt.disconnected", detail=str(error))
+                self.contact.failure = str(error)
             self.connected = False
+            self.contact.since = None
         outbox.close()
 
     def _connect(self, outbox: Outbox) -> _Session:
@@ -138,12 +142,15 @@ class Publisher:
                 self._version = MQTTProtocolVersion.MQTTv311
                 self._log.info("mqtt.older_protocol", detail="the broker offers no MQTT 5")
             raise error
+        self.contact.since, self.contact.failure = time.time(), None
+        self.contact.version = 5 if self._version == MQTTProtocolVersion.MQTTv5 else 3
         self.connected = True
         self._log.info("mqtt.connected", host=self._settings.host, port=self._settings.port)
         return session
 
     def _tell_retry(self, state: tenacity.RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome else None
+        self.contact.failure = str(failure)
         level = self._log.warning if state.attempt_number in (1, 10, 100) else self._log.debug
         pause = round(state.next_action.sleep, 1) if state.next_action else None
         level("mqtt.unreachable", detail=str(failure), attempt=state.attempt_number, retry_in_s=pause)
@@ -158,6 +165,7 @@ class _Session:
         self._prefix = publisher._source.prefix
         self._sent = outbox.resend_from - 1
         self._unacknowledged: dict[int, int] = {}  # message id → sequence
+        self._asked: dict[int, str] = {}  # message id → what else the broker is to take or to grant
         self._connack: ReasonCode | None = None
         self._failure: str | None = None
         self._state_due = self._metrics_due = 0.0
@@ -176,6 +184,7 @@ class _Session:
         client.connect_timeout = _CONNECT_TIMEOUT_S
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         client.will_set(f"{self._prefix}/state", self._own._hooks.state(False, self._outbox.acknowledged), 1, True)
@@ -185,8 +194,10 @@ class _Session:
         except (OSError, ValueError) as error:
             raise ConnectionFailed(describe_failure(error)) from error
         self._await_connack(time.monotonic() + _CONNECT_TIMEOUT_S, version)
-        for topic in (f"{self._prefix}/stored", f"{self._prefix}/commands/+"):
-            client.subscribe(topic, qos=1)
+        for topic in ("stored", "commands/+"):
+            _, mid = client.subscribe(f"{self._prefix}/{topic}", qos=1)
+            if mid is not None:
+                self._asked[mid] = topic
 
     def run(self) -> None:
         """Publish until stopped; raise ConnectionFailed when the connection ends before."""
@@ -264,7 +275,7 @@ class _Session:
             self._state_due = now + STATE_EVERY_S
             state = self._own._hooks.state(True, self._outbox.acknowledged)
             if state != self._state_sent:
-                self._client.publish(f"{self._prefix}/state", state, 1, retain=True)
+                self._asked[self._client.publish(f"{self._prefix}/state", state, 1, retain=True).mid] = "state"
                 self._state_sent = state
         if now >= self._metrics_due:
             if self._metrics_due:
@@ -296,13 +307,20 @@ class _Session:
         self._failure = f"connection to the broker ended: {code}"
 
     def _on_publish(self, _client: mqtt.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
+        if mid in self._asked:
+            self._own.contact.judge(self._asked.pop(mid), code, self._own._log)
         if mid not in self._unacknowledged:
-            return  # the state, not an event
+            return  # the state or an answer, not an event
+        self._own.contact.judge("events", code, self._own._log)
         if code.is_failure:
             # Not taken: leave it unacknowledged, and come back with a pause instead of a storm.
             self._failure = f"the broker refused an event: {code}"
             return
         del self._unacknowledged[mid]
+
+    def _on_subscribe(self, _client: mqtt.Client, _data: Any, mid: int, codes: list[ReasonCode], _p: Any) -> None:
+        if mid in self._asked and codes:
+            self._own.contact.judge(self._asked.pop(mid), codes[0], self._own._log)
 
     def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         if message.topic == f"{self._prefix}/stored":

@@ -51,12 +51,28 @@ class Status:
     def answer(self) -> dict[str, Any]:
         """For the local socket."""
         acknowledged = self.publisher.acknowledged if self.publisher else 0
-        return self._state(True, acknowledged) | {"broker": self._broker()}
+        return self._state(True, acknowledged) | {"broker": self._broker(), "mqtt": self._mqtt()}
 
     def _broker(self) -> str:
         if self.publisher is None:
             return "none"
         return "connected" if self.publisher.connected else "unreachable"
+
+    def _mqtt(self) -> dict[str, Any] | None:
+        """With which settings the broker is spoken to, and how it answers; None without a broker."""
+        settings = self._config.mqtt
+        if settings is None or self.publisher is None:
+            return None
+        contact = self.publisher.contact
+        return {
+            "url": settings.url,
+            "username": settings.username,
+            "cert_file": None if settings.cert_file is None else str(settings.cert_file),
+            "since": contact.since,
+            "version": contact.version,
+            "failure": contact.failure,
+            "denied": sorted(contact.denied),
+        }
 
     def _state(self, online: bool, acknowledged: int) -> dict[str, Any]:
         engine = self._engine()

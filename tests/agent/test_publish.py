@@ -334,3 +334,18 @@ def test_a_broker_that_wants_certificates_gets_ours(tmp_path: Path) -> None:
         agent.tell(100)
         until(lambda: agent.publisher.acknowledged == 100)
         agent.stop()
+
+
+def test_what_the_brokers_rules_deny_is_known(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text(f"topic write {PREFIX}/events/+\ntopic read {PREFIX}/stored\n")
+    with Broker(tmp_path / "broker", options=f"acl_file {tmp_path}/acl") as broker:
+        agent = Agent(tmp_path, settings(broker))
+        agent.tell(3)
+        until(lambda: agent.publisher.acknowledged == 3 and agent.publisher.contact.denied == {"state"})
+        contact = agent.publisher.contact
+        assert (contact.version, contact.failure) == (5, None)
+        assert contact.since is not None
+        broker.kill()
+        until(lambda: contact.failure is not None)
+        assert contact.denied == {"state"}  # until the broker takes it
+        agent.stop()
