@@ -1,22 +1,16 @@
 """The agent's composition root: builds every part, feeds the tap to the engine, ends cleanly.
 
 One selector loop owns the tap, the engine, the journal and the local socket; the publisher has its own thread. Three
-things may fail while payments go on, and each is met here by trying again with growing pauses: the bridge (a child
-is started anew, a service is waited for), the journal's disk (everything is built anew from what is durable), the
-broker (publish.py).
-
-Longer than other files, because losing and finding each of these parts again touches the same loop and the same few
-values; reaching the bridge is the part that could stand alone.
+things may fail while payments go on, and each is met by trying again with growing pauses: the bridge (reach.py), the
+journal's disk (here: everything is built anew from what is durable), the broker (publish.py).
 """
 
 from __future__ import annotations
 
-import os
 import queue
 import selectors
 import signal
 import socket
-import subprocess
 import time
 from concurrent.futures import Future
 from pathlib import Path
@@ -26,8 +20,6 @@ import tenacity
 
 from agent import __version__
 from agent.bridge import wire
-from agent.bridge.child import spawn_bridge, stop_bridge
-from agent.bridge.settings import bridge_settings, digest
 from agent.config import Config
 from agent.confirm import Confirmer
 from agent.control import ControlServer
@@ -39,28 +31,26 @@ from agent.jobs import Jobs
 from agent.journal import Journal
 from agent.log import LEVELS, Logger, change_level, logger
 from agent.notify import Watchdog, notify
-from agent.payments import At, Book, State
+from agent.payments import At, Book
 from agent.publish import Hooks, Publisher
-from agent.reconfigure import LOOK_S, Reconfigure, restart_service
+from agent.reach import Reach
+from agent.reconfigure import LOOK_S, Reconfigure
 from agent.schedule import wait_of
 from agent.status import Status
-from agent.tap import Gap, Message, Record, Tap, Told
+from agent.tap import Gap, Message, Record, Told
 from agent.terminals import asker_of, watcher_of
 
 if TYPE_CHECKING:
     from agent.enroll.fleet_watch import FleetWatch
     from agent.enroll.keeper import Keeper
 
-_BRIDGE = "TILLWATCH_BRIDGE"  # "service": set by the agent's unit
 DRAIN_S = 3.0
-SUCCESSOR_S = 5.0  # so long a bridge that is a service may take to come back before its lines count as lost
 PRUNE_EVERY_S = 3600.0
 KEEP_DAYS = 90
 KEEP_EVENTS = 20_000  # whatever their age: some weeks of a busy window
 _LONGEST_SLEEP_S = 60.0
 _CALL_S = 5.0  # so long the broker's thread waits for the loop
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_BRIDGE_RETRY = tenacity.wait_exponential(multiplier=0.1, max=5)
 _DISK_RETRY = tenacity.wait_exponential(multiplier=1, max=30)
 
 
@@ -76,15 +66,8 @@ class Daemon:
         #: ended to be started again, with another configuration
         self.again = False
         self._watchdog = Watchdog()
-        self._tap: Tap | None = None
-        self._caught_up_at = 0
-        self._bridge_tries = self._disk_tries = 0
-        self._bridge_due = self._prune_due = 0.0
-        self._lost_due: float | None = None  # a bridge that has ended is given up then
-        self._child = self._bridge_restarted = False
-        #: the bridge is a service of its own: whatever becomes of it, it is waited for and never started from here
-        self._service = os.environ.get(_BRIDGE) == "service"
-        self._process: subprocess.Popen[bytes] | None = None  # the child that we started; a taken-over one is not ours
+        self._disk_tries = 0
+        self._prune_due = 0.0
         self._publisher: Publisher | None = None
         self._calls: queue.SimpleQueue[tuple[str, Future[str]]] = queue.SimpleQueue()
         self._wake: socket.socket | None = None
@@ -97,6 +80,8 @@ class Daemon:
         found = (asker_of(terminal, heard[terminal.name]) for terminal in config.terminals)
         askers = [asker for asker in found if asker is not None]
         self._confirmer = Confirmer(askers, lambda: self._engine, log)
+        self._reach = Reach(config, self._selector, lambda: self._engine, self._confirmer, _now, log)
+        self._reach.on_readable = self._read_tap
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT. Raises TillwatchError when it can't start."""
@@ -109,7 +94,7 @@ class Daemon:
         self._tell(EventType.AGENT_STARTED)
         if self._publisher:
             self._publisher.start()
-        self._reach_bridge(first=True)
+        self._reach.first()
         if self._keeper:
             self._keeper.start()
         notify("READY=1")
@@ -179,12 +164,9 @@ class Daemon:
         self._poll(self._patience())
         now = time.monotonic()
         try:
-            if self._lost_due is not None and now >= self._lost_due:
-                self._tell_lost()
-            if self._tap is None and now >= self._bridge_due:
-                self._reach_bridge()
+            self._reach.look()
             self._answer_calls()
-            if self._is_live():
+            if self._reach.is_live():
                 self._engine.tick(_now())
                 self._ask()
             else:
@@ -205,15 +187,11 @@ class Daemon:
         """How long the loop may sleep."""
         if self._stopping:
             return 0
-        waits = [self._watchdog.every_s or _LONGEST_SLEEP_S]
-        now = time.monotonic()
+        waits = [self._watchdog.every_s or _LONGEST_SLEEP_S, *self._reach.waits_s()]
         if self._reconfigure.wanted:
             waits.append(LOOK_S)
-        if self._tap is None:
-            waits.append(self._bridge_due - now)
-            if self._lost_due is not None:
-                waits.append(self._lost_due - now)
-        if self._is_live():
+        if self._reach.is_live():
+            now = time.monotonic()
             dues = (self._engine.deadline_mono_ns(), self._confirmer.deadline_mono_ns())
             waits += [due / 1e9 - now for due in dues if due is not None]
         return max(0.0, min(waits))
@@ -230,18 +208,12 @@ class Daemon:
         if self._reconfigure.may_now(books, not self._confirmer.idle, time.time_ns()):
             self.again = self._stopping = True
 
-    def _is_live(self) -> bool:
-        """Whether all that passed before now has been read: only then does silence mean something."""
-        return self._tap is not None and self._engine.consumed >= self._caught_up_at
-
     def _read_tap(self) -> None:
-        if self._tap is None:
-            return
         try:
-            messages = self._tap.receive()
+            messages = self._reach.receive()
             self._converse(messages)
         except UnreachableError:
-            self._lose_bridge()
+            self._reach.lose()
             return
         records = [message for message in messages if isinstance(message, Record)]
         try:
@@ -261,14 +233,14 @@ class Daemon:
         for message in messages:
             if isinstance(message, Told):
                 self._confirmer.told(message.body, _now())
-            elif isinstance(message, Record) and message.kind == wire.REPLY and message.offset >= self._caught_up_at:
+            elif isinstance(message, Record) and message.kind == wire.REPLY and self._reach.is_new(message):
                 self._confirmer.heard(message.line, message.payload)
 
     def _ask(self) -> None:
         try:
             self._confirmer.poll(_now())
         except UnreachableError:
-            self._lose_bridge()
+            self._reach.lose()
 
     def _confirm_for_a_person(self, asked: dict[str, Any]) -> dict[str, Any]:
         return {"confirm": self._ask_now(str(asked.get("transaction")), asked.get("anyway") is True)}
@@ -303,97 +275,6 @@ class Daemon:
         if asker := asker_of(terminal, protocol):
             self._confirmer.add(asker)
 
-    # --- the bridge ---
-
-    def _reach_bridge(self, first: bool = False) -> None:
-        """Connect to the running bridge, or start one as our child."""
-        run_dir = self._config.agent.run_dir
-        settings = bridge_settings(self._config, child=True)
-        try:
-            tap = _connect(run_dir)
-            if tap is not None and tap.hello.child and tap.hello.digest != digest(settings["lines"]):
-                tap = self._replace_outdated(tap)
-            if tap is not None and not tap.hello.child and tap.hello.digest != digest(settings["lines"]):
-                tap = self._restart_outdated(tap)
-            if tap is None and self._service:
-                raise UnreachableError("bridge.unreachable", path=run_dir / wire.SOCKET_NAME)
-            if tap is None:
-                self._process = spawn_bridge(settings)
-                tap = Tap.connect(run_dir)
-            hello = tap.hello
-            self._child, self._service = hello.child, not hello.child
-            if self._lost_due is not None and hello.ring != self._engine.ring:
-                self._tell_lost()
-            at = self._engine.begin(hello.ring, hello.oldest, _now())
-            tap.request("tap", **{"from": at})
-        except UnreachableError as error:
-            if first and not self._service:
-                raise
-            self._bridge_tries += 1
-            self._bridge_due = time.monotonic() + wait_of(_BRIDGE_RETRY, self._bridge_tries)
-            self._log.error("bridge.unreachable", detail=str(error), attempt=self._bridge_tries)
-            return
-        self._tap, self._caught_up_at, self._bridge_tries, self._lost_due = tap, hello.next, 0, None
-        self._confirmer.connected(tap.request)
-        self._selector.register(tap.fileno(), selectors.EVENT_READ, self._read_tap)
-        self._log.info("bridge.connected", pid=hello.pid, child=hello.child, ring=hello.ring)
-
-    def _replace_outdated(self, tap: Tap) -> Tap | None:
-        """A child bridge left by an agent with another configuration: end it, unless a payment is under way."""
-        if any(watcher.book.state is State.OPEN for watcher in self._engine.watchers.values()):
-            self._log.warning(
-                "bridge.outdated", detail="a payment is under way; restart the agent to take the new settings"
-            )
-            return tap
-        self._log.info("bridge.replaced", detail="its configuration has changed")
-        tap.close()
-        stop_bridge(self._config.agent.run_dir)
-        return None
-
-    def _restart_outdated(self, tap: Tap) -> Tap | None:
-        """A service whose lines are not those of the fleet's configuration: once, have systemd start it anew."""
-        if self._config.fleet_version is None or self._bridge_restarted:
-            return tap
-        self._bridge_restarted = True
-        if not restart_service(tap.hello.pid):
-            self._log.warning("bridge.outdated", detail="restart tillwatch-bridge to take the new settings")
-            return tap
-        self._log.info("bridge.restarted", detail="its configuration has changed")
-        tap.close()
-        self._service = True
-        return None
-
-    def _lose_bridge(self) -> None:
-        """The tap has ended. The same bridge may still be there; if not, nobody carries bytes."""
-        self._drop_tap()
-        ring = self._engine.ring
-        tap = _connect(self._config.agent.run_dir)
-        alive = tap is not None and tap.hello.ring == ring
-        if tap is not None:
-            tap.close()
-        if not alive:
-            self._log.error("bridge.lost", child=self._child)
-            self._reap()
-            # systemd starts a service again within a moment, with the same lines and ring: then nothing is lost.
-            self._lost_due = time.monotonic() + (SUCCESSOR_S if self._service else 0)
-        self._bridge_due = time.monotonic()
-
-    def _tell_lost(self) -> None:
-        self._lost_due = None
-        self._engine.bridge_lost(_now())
-
-    def _reap(self) -> None:
-        """When our child has ended, let the kernel forget it."""
-        if self._process is not None and self._process.poll() is not None:
-            self._process = None
-
-    def _drop_tap(self) -> None:
-        if self._tap is not None:
-            self._selector.unregister(self._tap.fileno())
-            self._tap.close()
-            self._tap = None
-            self._confirmer.disconnected()
-
     # --- trouble with the disk, and the end ---
 
     def _rebuild(self, error: JournalError) -> None:
@@ -401,7 +282,7 @@ class Daemon:
         self._disk_tries += 1
         pause = wait_of(_DISK_RETRY, self._disk_tries)
         self._log.error("journal.failed", detail=str(error), attempt=self._disk_tries, retry_in_s=pause)
-        self._drop_tap()
+        self._reach.drop()
         self._engine.journal.close()
         deadline = time.monotonic() + pause
         while not self._stopping and (left := deadline - time.monotonic()) > 0:
@@ -414,17 +295,16 @@ class Daemon:
                 self._rebuild(again)
             return
         self._disk_tries = 0
-        self._bridge_due = time.monotonic()
+        self._reach.soon()
 
     def _stop(self, control: ControlServer, wake: socket.socket) -> None:
         self._log.info("agent.stopping")
         self._jobs.close()
-        self._drop_tap()
+        self._reach.drop()
         if self._keeper:
             self._keeper.stop()
-        if self._child and not self.again:
-            stop_bridge(self._config.agent.run_dir)
-            self._reap()
+        if not self.again:
+            self._reach.stop()
         try:
             self._tell(EventType.AGENT_STOPPED)
         except JournalError as error:
@@ -470,14 +350,6 @@ _TOLD = ("terminal", "transaction", "kind", "amount", "outcome", "delivered", "r
 def _now() -> At:
     mono_ns = time.monotonic_ns()
     return At(time.time_ns(), mono_ns, f"now:{mono_ns}")
-
-
-def _connect(run_dir: Path) -> Tap | None:
-    """A tap on the bridge that runs there, or None when none does."""
-    try:
-        return Tap.connect(run_dir)
-    except UnreachableError:
-        return None
 
 
 def _set_level(level: str) -> bool:
