@@ -18,6 +18,7 @@ class When(StrEnum):
     TERMINAL_DOWN = "terminal_down"  # a terminal's link is down, as its agent tells
     REFUSALS = "refusals"  # somebody claims to be another agent; over when it stopped for `after`
     GAPS = "gaps"  # events are missing
+    FILE_MISSING = "file_missing"  # a day's file for the reconciliation did not come in time, or can't be used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,14 @@ A rule that was taken out of the configuration ends its incidents without a word
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 
-from agent.money import show_amount
 from collector.alerts.rules import Rule, Webhook, When
+from collector.alerts.words import page_of, sentence
 from collector.duty import Duty
 from collector.hub import Change, Hub
 from collector.ledger import Clock, Ledger, alerts, microseconds, moment
@@ -22,6 +23,7 @@ from collector.texts import LANGUAGES, Texts
 
 EVERY_S = 10.0
 _KEEP_US = 30 * 86_400_000_000
+_FILES_US = 7 * 86_400_000_000  # so long a file that comes late still counts (docs/reconcile.md)
 _S = 1_000_000
 
 Look = Callable[[Connection, Rule, int, float], list[Trouble]]
@@ -42,6 +44,7 @@ _LOOKS: dict[When, Look] = {
     ),
     When.REFUSALS: lambda c, rule, now, _: alerts.refused_lately(c, _before(now, rule)),
     When.GAPS: lambda c, rule, now, _: alerts.gaps(c, _before(now, rule), rule.site),
+    When.FILE_MISSING: lambda c, rule, now, _: alerts.files_missing(c, _before(now, rule)),
 }
 
 
@@ -89,13 +92,16 @@ class Watch(Duty):
             for name in orphans:
                 for incident in alerts.open_incidents(connection, name).values():
                     alerts.end(connection, incident, now_us)
+            for incident in alerts.open_incidents(connection, alerts.FILE_MISSING).values():
+                if incident.since_us < now_us - _FILES_US:
+                    alerts.end(connection, incident, now_us)
             alerts.forget(connection, now_us - _KEEP_US)
         if self._hub is not None:
             self._hub.publish(changes)
 
     def _begin(self, rule: Rule, trouble: Trouble, now_us: int) -> list[Change]:
         with self._ledger.write() as connection:
-            incident = alerts.begin(connection, rule.name, trouble, now_us)
+            incident = alerts.begin(connection, rule.name, _of(trouble, rule.when), now_us)
             if incident is None:
                 return []
             self._tell(connection, rule, incident, "firing", now_us)
@@ -129,28 +135,19 @@ def message(rule: Rule, incident: Incident, state: str, now_us: int, public_url:
         "since": _time(incident.since_us),
         "at": _time(now_us),
         "summary": {language: _summary(rule, incident, state, Texts(language)) for language in LANGUAGES},
-        "detail": dict(incident.detail),
-        "url": f"{public_url}{_page(rule, incident)}" if public_url else None,
+        "detail": {name: value for name, value in incident.detail.items() if name != "when"},
+        "url": f"{public_url}{page_of(incident, rule.when)}" if public_url else None,
     }
 
 
 def _summary(rule: Rule, incident: Incident, state: str, texts: Texts) -> str:
-    detail: Mapping[str, Any] = incident.detail
-    shown = {name: "-" if value is None else value for name, value in detail.items()}
-    values = {"site": "-", "agent": "-", "terminal": "-", "missing": 0, "number": "-", "topic": "-", **shown}
-    values["subject"] = incident.key
-    values["amount"] = show_amount(detail.get("amount"), detail.get("currency"))
-    values["minutes"] = max(0, incident.opened_us - incident.since_us) // (60 * _S)
-    text = texts.say(f"alerts.{rule.when}", **values)
+    text = sentence(incident, rule.when, incident.opened_us, texts)
     return texts.say("alerts.resolved", text=text) if state == "resolved" else text
 
 
-def _page(rule: Rule, incident: Incident) -> str:
-    if "number" in incident.detail:
-        return f"/cases/{incident.detail['number']}"
-    if rule.when is When.PENDING:
-        return f"/transactions/{incident.key}"
-    return "/fleet"
+def _of(trouble: Trouble, when: When) -> Trouble:
+    """With what was looked for: pages say what an incident is without the configuration."""
+    return replace(trouble, detail={**trouble.detail, "when": when.value})
 
 
 def _time(us: int) -> str:

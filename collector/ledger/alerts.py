@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -15,8 +15,10 @@ from collector.ledger.tables import agents, refusals, streams, terminals, transa
 from collector.ledger.tables_alerts import alert_incidents, webhook_outbox
 from collector.ledger.tables_cases import cases
 
-#: of files that did not come in time (collector/reconcile/nightly.py): no rule of the configuration can be called so
+#: of days whose files did not come in time, or can't be used (collector/reconcile/nightly.py): no rule of the
+#: configuration can be called so. Shown without any rule; rules that look for them have incidents of their own
 FILE_MISSING = "reconcile:file_missing"
+_FILES = "files/"  # before the day, in the keys of such rules' incidents
 MOST = 1000  # of one rule at once: beyond that the first thousand say enough
 
 
@@ -159,6 +161,16 @@ def gaps(connection: Connection, before_us: int, site: str | None) -> list[Troub
     ]
 
 
+def files_missing(connection: Connection, before_us: int) -> list[Trouble]:
+    """Days whose files for the reconciliation were due before then, and are not there or can't be used."""
+    noted = open_incidents(connection, FILE_MISSING).values()
+    return [
+        Trouble(f"{_FILES}{incident.key}", incident.since_us, incident.detail)
+        for incident in noted
+        if incident.since_us <= before_us
+    ]
+
+
 # -- incidents ------------------------------------------------------------------------------------------------
 
 
@@ -169,8 +181,11 @@ def open_incidents(connection: Connection, rule: str) -> dict[str, Incident]:
 
 
 def going_on(connection: Connection, limit: int) -> list[Incident]:
-    """Everything that is going on, of all rules; what began last comes first."""
-    query = select(alert_incidents).where(_i.resolved_us.is_(None)).order_by(_i.opened_us.desc(), _i.rule, _i.key)
+    """Everything that is going on, of all rules; what began last comes first. A day's missing files come once."""
+    other = alert_incidents.alias()
+    told = exists().where(other.c.resolved_us.is_(None), other.c.key == literal(_FILES) + _i.key)
+    query = select(alert_incidents).where(_i.resolved_us.is_(None), or_(_i.rule != FILE_MISSING, ~told))
+    query = query.order_by(_i.opened_us.desc(), _i.rule, _i.key)
     return [Incident(**row._mapping) for row in connection.execute(query.limit(limit))]
 
 

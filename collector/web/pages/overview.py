@@ -10,12 +10,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from collector.alerts.words import kind_of, page_of, sentence
 from collector.ledger import alerts, views_overview, views_payments
 from collector.ledger.views_fleet import Cashier, cashiers
 from collector.ledger.views_payments import Wanted
 from collector.web.context import site_of
 from collector.web.pages.caseload import cases_about
 from collector.web.pages.draw import draw, shown_of, wall
+from collector.web.pages.shown import Shown
 from collector.web.security import Reader
 
 router = APIRouter(include_in_schema=False)
@@ -48,6 +50,16 @@ class Bar:
     width: int
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An alert that is going on, in a sentence, and where to see more of it."""
+
+    since_us: int
+    rule: str
+    text: str
+    page: str | None
+
+
 @router.get("/")
 def overview(request: Request, _user: Reader) -> Response:
     """The overview."""
@@ -64,10 +76,20 @@ def overview(request: Request, _user: Reader) -> Response:
             "truth": views_overview.truth(connection, show.midnight_us()),
             "latest": views_payments.payments(connection, Wanted(), _LATEST),
             "fleet": fleet_figures(cashiers(connection), now),
-            "alerts": alerts.going_on(connection, _ALERTS),
+            "alerts": [notice(incident, show) for incident in alerts.going_on(connection, _ALERTS)],
             "cases": cases_about(connection, [payment.id for payment in doubts]),
         }
     return draw(request, "overview.html", "overview", day=today, bars=bars(today.counts), **values)
+
+
+def notice(incident: alerts.Incident, show: Shown) -> Notice:
+    """The alert as people read it."""
+    when = kind_of(incident)
+    if when is None:
+        return Notice(incident.since_us, incident.rule, incident.key, None)
+    text = sentence(incident, when, show.now_us, show.texts)
+    rule = show.texts.say("page.alert_built_in") if incident.rule == alerts.FILE_MISSING else incident.rule
+    return Notice(incident.since_us, rule, text, page_of(incident, when))
 
 
 def fleet_figures(all_of_them: Sequence[Cashier], now_us: int) -> FleetFigures:

@@ -18,7 +18,7 @@ from collector.alerts.rules import Rule, Webhook, When
 from collector.alerts.watch import Watch
 from collector.cases import Kind, open_for
 from collector.ledger import Ledger, alerts, tables
-from collector.ledger.tables_alerts import webhook_outbox
+from collector.ledger.tables_alerts import alert_incidents, webhook_outbox
 from collector.ledger.tables_cases import cases as cases_table
 from tests import waits
 from tests.collector import planted
@@ -122,6 +122,11 @@ def test_every_kind_of_rule_begins_at_its_time_and_ends(ledger: Ledger, clock: F
         row = {"first_us": NOW_US, "last_us": NOW_US + 6 * MINUTE_US, "count": 2, "topic": "t", "claimed": "c"}
         sql(insert(tables.refusals).values(**row, why="source", payload=""))
         key, mend = "t|c|source", delete(tables.refusals)
+    elif when is When.FILE_MISSING:
+        with ledger.write() as connection:
+            noted = alerts.Trouble("2026-03-04", NOW_US, {"day": "2026-03-04", "formats": ["allinpay"], "why": None})
+            alerts.begin(connection, alerts.FILE_MISSING, noted, NOW_US)
+        key, mend = "files/2026-03-04", update(alert_incidents).values(resolved_us=NOW_US)
     else:
         planted.agent(ledger, "a1", gaps=[[11, 12]])
         key, mend = "a1/e1", update(tables.streams).values(gaps=[], gap_since_us=None)
@@ -133,7 +138,7 @@ def test_every_kind_of_rule_begins_at_its_time_and_ends(ledger: Ledger, clock: F
     clock.advance(seconds=1)
     watcher.turn()
     assert going_on(ledger, everywhere.name) == [key]
-    if when is not When.REFUSALS:  # a refused message is nobody's site
+    if when not in (When.REFUSALS, When.FILE_MISSING):  # these are of no site
         assert going_on(ledger, "west") == []
     sql(mend)
     watcher.turn()

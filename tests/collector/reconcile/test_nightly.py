@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import date, datetime, time
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from sqlalchemy import select
 
+from collector.alerts.rules import Rule, Webhook, When
 from collector.alerts.watch import Watch
 from collector.ledger import Ledger, alerts, reconcile
+from collector.ledger.tables_alerts import webhook_outbox
 from collector.reconcile.nightly import Missing, Nightly, NightlyReconciliation, files_of
 from collector.reconcile.run import Report
 from tests.collector.conftest import FixedClock
@@ -102,6 +108,62 @@ def test_a_missing_file_is_waited_for_until_noon_then_told_once(morning: Morning
     assert going_on(morning.ledger) == []
 
 
+def test_a_missing_file_calls_people_like_any_other_trouble(morning: Morning, hospital: Hospital) -> None:
+    rule = Rule(name="books", when=When.FILE_MISSING, after_s=600)
+    watch = Watch(morning.ledger, [rule], [Webhook(name="finance", url="http://127.0.0.1:9/")], clock=morning.clock)
+    morning.lay(hospital, acquirer=False)
+
+    def told() -> list[dict[str, Any]]:
+        watch.turn()
+        with morning.ledger.read() as connection:
+            bodies = connection.execute(select(webhook_outbox.c.body).order_by(webhook_outbox.c.number)).scalars()
+            return [json.loads(body) for body in bodies]
+
+    morning.at(after(DAY, 1), "12:00:00")
+    assert told() == [], "not yet ten minutes"
+    morning.at(after(DAY, 1), "12:10:00")
+    (message,) = told()
+    assert (message["state"], message["when"], message["detail"]["formats"]) == ("firing", "file_missing", ["allinpay"])
+    assert (
+        message["summary"]["en"] == f"The files of allinpay for {DAY} have not come: the day is not reconciled in full."
+    )
+    assert DAY in message["summary"]["zh-CN"]
+    (shown,) = going_on(morning.ledger)
+    assert shown.rule == "books", "shown once, though the nightly run notes it without any rule as well"
+    # what comes then can't be read, which is no better
+    target = morning.folder / "allinpay" / f"{DAY}.csv"
+    target.write_text("not,what,was,agreed\n1,2,3,4\n")
+    morning.at(after(DAY, 1), "12:20:00")
+    assert len(told()) == 1
+    _, pos = hospital.write(morning.folder)
+    pos.rename(target)
+    morning.at(after(DAY, 1), "12:30:00")
+    assert [one["state"] for one in told()] == ["firing", "resolved"]
+    assert going_on(morning.ledger) == []
+
+
+def test_nobody_waits_for_ever_for_a_file(morning: Morning, hospital: Hospital) -> None:
+    morning.lay(hospital, acquirer=False)
+    watch = Watch(morning.ledger, (), (), clock=morning.clock)
+    assert any(isinstance(news, Missing) for news in morning.at(after(DAY, 1), "23:00:00"))
+    watch.turn()
+    assert [shown.key for shown in going_on(morning.ledger)] == [DAY]
+    morning.clock.advance(days=8)
+    watch.turn()
+    assert going_on(morning.ledger) == []
+
+
+def test_a_folder_that_can_not_be_listed_is_said_once(morning: Morning, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_folder: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("collector.reconcile.nightly.formats_in", refused)
+    log = Mock()
+    monkeypatch.setattr(morning.duty, "log", log)
+    assert morning.at(after(DAY, 1), "12:00:00") == []
+    log.error.assert_called_once_with("reconcile.folder_unreadable", reason=f"{morning.folder}: Permission denied")
+
+
 def test_a_file_that_grows_is_left_alone(morning: Morning, hospital: Hospital) -> None:
     his, pos = hospital.write(morning.folder)
     his.rename(morning.folder / "his-generic" / f"{DAY}.csv")
@@ -138,9 +200,13 @@ def test_a_file_that_can_not_be_read_is_said_and_tried_again_when_it_changed(
     assert morning.at(after(DAY, 1), "11:00:00") == []
     with ledger.read() as connection:
         assert reconcile.days(connection) == []
+    (shown,) = going_on(ledger)
+    assert str(target) in shown.detail["why"]["en"]
+    assert "。" in shown.detail["why"]["zh-CN"]
     _, pos = hospital.write(morning.folder)
     pos.rename(target)
     assert [type(news) for news in morning.at(after(DAY, 1), "11:05:00")] == [Report]
+    assert going_on(ledger) == []
 
 
 def test_only_the_days_own_finished_file_counts(tmp_path: Path) -> None:
