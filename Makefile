@@ -5,18 +5,19 @@
 # make docs      the documentation as a site, in site/; nothing of it comes from elsewhere
 # make demo      simulated cashier PCs with faults and a live page, on PORT
 # make deb      dist/tillwatch_VERSION_ARCH.deb (as root; ARCH=arm64, VERSION=…); test-deb tries it in a clean Debian
-# make guest    the package under a real systemd, in QEMU
+# make guest    the package under a real systemd, in QEMU; GUEST=--container: systemd-nspawn, minutes instead of an hour
 # make lock      renew requirements/*.txt after a change of pyproject.toml
 
 PYTHON ?= python3
 PORT ?= 8080
 SIZE ?= full
 BYTES ?= 10000000
+GUEST ?=
 ARCH ?= amd64
 VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 DEB = dist/tillwatch_$(VERSION)_$(ARCH).deb
 DEB_SYSTEM := debootstrap dpkg-dev binutils
-GUEST_SYSTEM := qemu-system-x86 e2fsprogs
+GUEST_SYSTEM := qemu-system-x86 e2fsprogs systemd-container socat
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -67,7 +68,7 @@ test-deb: deb
 
 guest: deb
 	@packaging/prepare-system $(PYTHON) $(GUEST_SYSTEM)
-	$(BIN)/python -m tests.guest $(DEB)
+	$(BIN)/python -m tests.guest $(GUEST) $(DEB)
 
 demo: install
 	@$(BIN)/tillwatch demo --port $(PORT)

@@ -1,4 +1,7 @@
-"""`python -m tests.guest PACKAGE.deb [TRIAL…]`: boot the guest, try everything, print it. 0 when all went well."""
+"""`python -m tests.guest [--container] PACKAGE.deb [TRIAL…]`: boot the guest, try everything, print it.
+
+0 when all went well.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 from tests.broker import free_port
 from tests.guest import image
+from tests.guest.container import Container
 from tests.guest.machine import Machine, kvm_works
 from tests.packaging.test_deb import newer
 
@@ -20,21 +24,32 @@ def main() -> int:
     """Run it; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.guest")
     parser.add_argument("package", type=Path)
-    parser.add_argument("only", nargs="*", help="names of trials in inside.py (cable and start always run)")
+    parser.add_argument("only", nargs="*", help="names of trials in inside.py (the first two always run)")
+    parser.add_argument("--container", action="store_true", help="systemd-nspawn: quick, but without udev and USB")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tillwatch-guest-") as name:
         folder = Path(name)
-        say("making the disk")
-        made = image.build(folder, args.package, newer(args.package, folder), args.only)
-        kvm = kvm_works(folder, made)
-        how = "KVM" if kvm else "emulated, as KVM does not work here"
-        say(f"QEMU ({how}), Debian bookworm, FTDI cable (usb-serial), simulated Concert terminal behind it")
+        say("making its files")
+        root = image.tree(folder, args.package, newer(args.package, folder), args.only)
         terminal = Terminal()
         try:
-            with Machine(folder, made, terminal.port, kvm) as machine:
-                return _try(machine, terminal)
+            with (_container if args.container else _machine)(folder, root, terminal) as guest:
+                return _try(guest, terminal)
         finally:
             terminal.stop()
+
+
+def _container(folder: Path, root: Path, terminal: Terminal) -> Container:
+    say("systemd-nspawn, Debian bookworm, a pty for the cable, simulated Concert terminal behind it")
+    return Container(folder, root, terminal.port)
+
+
+def _machine(folder: Path, root: Path, terminal: Terminal) -> Machine:
+    made = image.disk(folder, root)
+    kvm = kvm_works(folder, made)
+    how = "KVM" if kvm else "emulated, as KVM does not work here"
+    say(f"QEMU ({how}), Debian bookworm, FTDI cable (usb-serial), simulated Concert terminal behind it")
+    return Machine(folder, made, terminal.port, kvm)
 
 
 class Terminal:
@@ -71,7 +86,7 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _try(machine: Machine, terminal: Terminal) -> int:
+def _try(machine: Machine | Container, terminal: Terminal) -> int:
     bad = good = 0
     try:
         for line in machine.lines(_SILENCE_S):
@@ -81,7 +96,7 @@ def _try(machine: Machine, terminal: Terminal) -> int:
             if word in ("unplug", "plug", "think"):
                 if word == "think":
                     terminal.think(value)
-                else:
+                elif isinstance(machine, Machine):
                     (machine.unplug if word == "unplug" else machine.plug)()
                 machine.answer("done")
                 continue

@@ -1,28 +1,34 @@
-"""Runs in the guest, as root, by the package's own Python: tries the units under systemd and says what became of it.
-
-Speaks to the host over the second serial port: `ok NAME` or `bad NAME: why` for each trial, `unplug`, `plug` and
-`think SECONDS` when something is to be done with cable or terminal (the host answers `done`), `end` at last.
-"""
+"""Runs in the guest, as root, by the package's own Python: tries the units under systemd and says what became of it."""
 
 from __future__ import annotations
 
-import json
 import os
-import select
 import signal
 import subprocess
-import threading
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
-from agent.tap import Tap, bridge_status
+from tests.guest.hands import (
+    AGENT,
+    BRIDGE,
+    CONTAINER,
+    PASSTHROUGH,
+    PORT,
+    PYTHON,
+    Payment,
+    Trials,
+    as_user,
+    booked,
+    command,
+    link,
+    pay,
+    pid,
+    ring,
+    show,
+    still_open,
+    until,
+)
 
-RUN = Path("/run/tillwatch")
-PORT = RUN / "pos1"
-BRIDGE, AGENT, PASSTHROUGH = (f"tillwatch-{name}.service" for name in ("bridge", "agent", "passthrough"))
-PYTHON = "/opt/tillwatch/bin/python3.11"
 CONFIG = """\
 [agent]
 id = "cashier-07"
@@ -36,12 +42,6 @@ device = "serial:{device}"
 
 [mqtt]
 url = "mqtt://127.0.0.1:1883"
-"""
-PAY = """\
-import sys
-from pathlib import Path
-from agent.demo.cashier import Manner, pay_concert
-print(pay_concert(Path("/run/tillwatch/pos1"), int(sys.argv[1]), Manner.PROPER, 240))
 """
 #: tried inside a copy of the bridge's unit; each must be refused
 FORBIDDEN = {
@@ -60,153 +60,19 @@ FORBIDDEN = {
     "sees root's processes": "assert os.path.exists('/proc/1/status')",
 }
 TRY = "try:\n    {words}\nexcept Exception:\n    pass\nelse:\n    found.append({name!r})\n"
-PROBE = "import ctypes, errno, json, mmap, os, socket\nfound = []\n" + "".join(
+PROBE = "import ctypes, errno, glob, json, mmap, os, socket\nfound = []\n" + "".join(
     TRY.format(words=words, name=name) for name, words in FORBIDDEN.items()
 )
 #: what the bridge needs. The cable is marked exclusive by the bridge itself: busy, and not forbidden.
 ALLOWED = """\
 os.openpty()
 try:
-    os.open('/dev/ttyUSB0', os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    os.open(os.path.realpath(glob.glob('/dev/tillwatch/*')[0]), os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
 except OSError as error:
     assert error.errno == errno.EBUSY, error
 ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 0)()
 socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)
 """
-
-
-class Trials:
-    """What was tried, and the words with the host."""
-
-    def __init__(self) -> None:
-        self.host = os.open("/dev/ttyS1", os.O_RDWR | os.O_NOCTTY)
-        subprocess.run(["stty", "-F", "/dev/ttyS1", "raw", "-echo"], check=True)
-        self.held = -1
-
-    def say(self, line: str) -> None:
-        """A line to the host."""
-        os.write(self.host, line.encode() + b"\n")
-
-    def ask(self, word: str) -> None:
-        """Have the host do something, and wait until it is done."""
-        self.say(word)
-        while b"done" not in os.read(self.host, 64):
-            pass
-
-    def run(self, trial: Callable[[Trials], str]) -> None:
-        """One trial; what it returns is the evidence."""
-        name = (trial.__doc__ or trial.__name__).splitlines()[0]
-        began = time.monotonic()
-        try:
-            evidence = trial(self)
-        except Exception as error:  # noqa: BLE001  whatever goes wrong is told, and the next one tried
-            at = traceback.extract_tb(error.__traceback__)[1:]
-            where = ", ".join(f"{frame.name}:{frame.lineno}" for frame in at)
-            self.say(f"bad {name}: {type(error).__name__} {error} ({where})".replace("\n", " | "))
-            journal = command("journalctl", "--no-pager", "-n", "15", "-o", "cat", "-u", "tillwatch-*").splitlines()
-            for line in journal:
-                self.say(f"    {line[:240]}")
-        else:
-            self.say(f"ok {name} [{time.monotonic() - began:.1f} s]{': ' if evidence else ''}{evidence}")
-
-
-def command(*words: str, fine: bool = False) -> str:
-    """Run a program; its output. `fine`: raises RuntimeError when it fails."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if fine and done.returncode:
-        raise RuntimeError(f"{' '.join(words)}: {done.returncode} {done.stdout[-400:]} {done.stderr[-400:]}")
-    return (done.stdout + done.stderr).strip()
-
-
-def until(true: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until it is true. Raises TimeoutError."""
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            raise TimeoutError(f"not within {seconds} s: {what}")
-        time.sleep(0.1)
-
-
-def show(unit: str, what: str) -> str:
-    """A property of a unit."""
-    return command("systemctl", "show", "--value", "-p", what, unit)
-
-
-def pid(unit: str = BRIDGE) -> int:
-    """The main process."""
-    return int(show(unit, "MainPID"))
-
-
-def ring() -> str:
-    """The identity of the bridge's ring."""
-    tap = Tap.connect(RUN)
-    tap.close()
-    return tap.hello.ring
-
-
-def link() -> str:
-    """up or down."""
-    try:
-        return str(bridge_status(RUN)["lines"]["pos1"]["link"])
-    except Exception:  # noqa: BLE001  it is just being started
-        return "?"
-
-
-def as_user(user: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run as somebody else."""
-    who = ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups")
-    return subprocess.run([*who, *words], capture_output=True, text=True, check=False)
-
-
-def pay(amount: int) -> None:
-    """A payment by the cashier application, which is another user's. Raises RuntimeError when it was not approved."""
-    done = as_user("cashier", PYTHON, "-I", "-c", PAY, str(amount))
-    if done.stdout.strip() != "0":
-        raise RuntimeError(f"payment {amount}: {done.stdout} {done.stderr[-300:]}")
-
-
-class Payment:
-    """A payment that is under way while something else is done; entered when the terminal thinks about it."""
-
-    def __init__(self, amount: int) -> None:
-        self.amount = amount
-        self.error: Exception | None = None
-        self._thread = threading.Thread(target=self._pay)
-
-    def __enter__(self) -> None:
-        before = bridge_status(RUN)["lines"]["pos1"]["bytes_to_terminal"]
-        self._thread.start()
-        until(lambda: bridge_status(RUN)["lines"]["pos1"]["bytes_to_terminal"] > before + 20, 120, "the request")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._thread.join(300)
-        if kind is None and self.error is not None:
-            raise self.error
-
-    def _pay(self) -> None:
-        try:
-            pay(self.amount)
-        except Exception as error:  # noqa: BLE001  told by whoever waits for the thread
-            self.error = error
-
-
-def outcomes() -> dict[int, str]:
-    """Amount → outcome, of every payment in the journal."""
-    rows = command("tillwatch", "transactions", "--json").splitlines()
-    return {row["amount"]: row["outcome"] for row in map(json.loads, rows)}
-
-
-def booked(amount: int) -> None:
-    """Wait until the agent has the payment in its journal as approved."""
-    until(lambda: outcomes().get(amount) == "approved", 90, f"{amount} approved in the journal: {outcomes()}")
-
-
-def still_open(trials: Trials) -> None:
-    """A cashier application that keeps its port open has noticed nothing. Raises RuntimeError."""
-    poll = select.poll()
-    poll.register(trials.held, select.POLLHUP)
-    if any(events & (select.POLLHUP | select.POLLERR) for _, events in poll.poll(0)):
-        raise RuntimeError("the virtual port has hung up")
 
 
 def cable(_: Trials) -> str:
@@ -219,6 +85,15 @@ def cable(_: Trials) -> str:
     assert command("stat", "-L", "-c", "%G %a", str(device)) == "tillwatch 660", oct(found.st_mode)
     latency = Path("/sys/class/tty", device.resolve().name, "device/latency_timer")
     assert not latency.exists() or latency.read_text().strip() == "1", latency.read_text()
+    Path("/etc/tillwatch/agent.toml").write_text(CONFIG.format(device=device))
+    return f"{device} -> {device.resolve()}"
+
+
+def pty(trials: Trials) -> str:
+    """a pty stands for the cable, as a container has no udev"""
+    trials.plug()
+    device = Path("/dev/tillwatch/cable")
+    until(device.exists, 30, str(device))
     Path("/etc/tillwatch/agent.toml").write_text(CONFIG.format(device=device))
     return f"{device} -> {device.resolve()}"
 
@@ -337,10 +212,10 @@ def watchdog(trials: Trials) -> str:
 def replugged(trials: Trials) -> str:
     """the cable is pulled out and plugged in: the line comes back by its stable name, the port stays open"""
     old = pid()
-    trials.ask("unplug")
+    trials.unplug()
     until(lambda: link() == "down", 120, "the line down")
     assert not list(Path("/dev/tillwatch").glob("*"))
-    trials.ask("plug")
+    trials.plug()
     began = time.monotonic()
     until(lambda: link() == "up", 120, "the line up")
     took = time.monotonic() - began
@@ -407,15 +282,12 @@ def main() -> None:
     """All trials, in an order in which one prepares the next."""
     trials = Trials()
     only = Path("/root/only").read_text().split()
+    first = pty if CONTAINER else cable
     for trial in (
-        *(cable, start, group, check, sandbox, killed, reloaded, agent_killed, upgraded, watchdog, replugged),
+        *(first, start, group, check, sandbox, killed, reloaded, agent_killed, upgraded, watchdog, replugged),
         *(storm, silent, purged),
     ):
-        if not only or trial in (cable, start) or trial.__name__ in only:
+        if not only or trial in (first, start) or trial.__name__ in only:
             trials.run(trial)
     trials.say("end")
     subprocess.run(["systemctl", "poweroff"], check=False)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.guest.container import lines_of
 from tests.guest.image import Image
 from tests.waits import until
 
@@ -81,12 +82,7 @@ class Machine:
 
     def lines(self, seconds: float) -> Iterator[str]:
         """What the guest says, a line at a time, until it is off. Raises TimeoutError when it is silent for so long."""
-        self._talk.settimeout(seconds)
-        waiting = b""
-        while data := self._talk.recv(4096):
-            waiting += data
-            *lines, waiting = waiting.split(b"\n")
-            yield from (line.decode(errors="replace").strip() for line in lines)
+        return lines_of(self._talk, seconds)
 
     def answer(self, line: str) -> None:
         """Say a line to the guest."""
