@@ -211,12 +211,19 @@ def connect(path: Path, durable: bool = True) -> sqlite3.Connection:
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """A connection that can only read, for the command line; works while the agent runs and when it does not."""
-    if not path.exists():
-        raise JournalError("journal.missing", path=path)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise JournalError("journal.missing", path=path) from None
+    except OSError as error:  # a folder that only the agent's group may enter
+        raise JournalError("journal.unreadable", path=path, detail=error.strerror) from error
+    db = None
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
         db.execute("SELECT 1 FROM meta").fetchone()
     except sqlite3.Error as error:
+        if db is not None:
+            db.close()
         raise JournalError("journal.unreadable", path=path, detail=error) from error
     return db
 

@@ -64,11 +64,11 @@ def space(path: Path, free: int) -> Check:
 
 def journal(path: Path) -> Check:
     """The journal opens and SQLite finds no damage. Only read."""
-    if not path.exists():
-        return Check.ok("journal", "check.journal_none", path=path)
     try:
         db = connect_read_only(path)
     except JournalError as error:
+        if error.key == "journal.missing":
+            return Check.ok("journal", "check.journal_none", path=path)
         return Check.fail("journal", "check.journal_unreadable", path=path, reason=error.values.get("detail", error))
     with closing(db):
         return _sound(db, path)
@@ -92,7 +92,7 @@ def _sound(db: sqlite3.Connection, path: Path) -> Check:
 
 def existing(path: Path) -> Path:
     """The path, or the nearest folder above it that exists."""
-    return next(place for place in (path, *path.parents) if place.exists())
+    return next(place for place in (path, *path.parents) if os.path.exists(place))
 
 
 def free_bytes(path: Path) -> int:

@@ -19,6 +19,7 @@ from agent.journal import FILE_NAME, SCHEMA_VERSION, Journal, TapPosition, conne
 from agent.outbox import Outbox
 from agent.payments import Book, Link
 from tests.agent.lines import Play, answer, cashier_ack, request
+from tests.agent.shut import shut
 
 NOTE = Draft(EventType.AGENT_STARTED, AgentData(version="1"), 1_790_000_000_000_000_000)
 
@@ -136,6 +137,13 @@ def test_reading_needs_no_agent_and_a_missing_journal_says_what_to_do(tmp_path: 
         reader.execute("DELETE FROM events")
     reader.close()
     journal.close()
+
+
+def test_a_journal_in_a_folder_that_is_closed_to_us_says_who_may_read_it(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    with shut(folder), pytest.raises(JournalError, match="agent's user or as root"):
+        connect_read_only(folder / FILE_NAME)
 
 
 def test_a_transaction_row_follows_its_events(journal: Journal) -> None:

@@ -11,6 +11,7 @@ import pytest
 from agent.checks import State, Who, host, places
 from agent.journal import FILE_NAME, Journal
 from tests.agent.checks.checked import ME, NOBODY, said
+from tests.agent.shut import shut
 
 
 def test_a_folder_that_can_be_written_is_ok(tmp_path: Path) -> None:
@@ -90,6 +91,16 @@ def test_a_sound_journal_is_ok_also_while_the_agent_writes(tmp_path: Path) -> No
         journal.close()
     assert host.lock_holder(tmp_path / "journal.lock") is None
     assert host.lock_holder(tmp_path / "no.lock") is None
+
+
+def test_folders_that_are_closed_to_us_are_told_not_raised(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    places.journal(folder / FILE_NAME)
+    with shut(folder):
+        assert places.journal(folder / FILE_NAME).what.key == "check.journal_unreadable"
+        assert places.existing(folder / "below" / "it").is_absolute()
+        assert places.free_bytes(folder / "below") > 0
 
 
 @pytest.mark.parametrize("at", [0, 4096 + 8], ids=["head", "page"])
