@@ -1,34 +1,21 @@
-"""The MQTT broker: reachable, trusted, and willing to let us in.
-
-The log-in uses a client id of its own: with the agent's id the broker would throw the running agent out.
-"""
+"""The MQTT broker: reachable, trusted, and (login.py) willing to let us in."""
 
 from __future__ import annotations
 
 import ipaddress
-import secrets
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.reasoncodes import ReasonCode
-
 from agent.checks.certificate import Validity, validity, validity_of_file
 from agent.checks.check import Check, State
+from agent.checks.login import log_in, running
 from agent.config import Config, Mqtt
-from agent.phrase import Phrase, phrase
-from agent.publish import authenticate
 
 _WAIT_S = 5.0
 _SOON = timedelta(days=30)
-_UNSUPPORTED_VERSION = 132
-#: CONNACK reason codes (MQTT 5, 3.2.2.2) that people can do something about.
-_CODES = {133: "client_id", 134: "password", 135: "rights", 136: "unavailable", 137: "busy", 138: "banned"}
 
 
 def checks(config: Config) -> Iterator[Check]:
@@ -50,7 +37,7 @@ def checks(config: Config) -> Iterator[Check]:
             yield found
         if not trusted:
             return
-    yield log_in(settings, config.agent.id)
+    yield log_in(settings, config.agent.id, running(config.agent.run_dir))
 
 
 def connection(settings: Mqtt) -> Check:
@@ -126,50 +113,6 @@ def _peer_certificate(settings: Mqtt, context: ssl.SSLContext) -> bytes:
         context.wrap_socket(raw, server_hostname=settings.host) as wrapped,
     ):
         return wrapped.getpeercert(binary_form=True) or b""
-
-
-def log_in(settings: Mqtt, agent: str) -> Check:
-    """The broker takes user and password, or the certificate."""
-    result = _connack(settings, agent, MQTTProtocolVersion.MQTTv5)
-    if isinstance(result, ReasonCode) and result.value == _UNSUPPORTED_VERSION:
-        result = _connack(settings, agent, MQTTProtocolVersion.MQTTv311)
-        if isinstance(result, ReasonCode) and not result.is_failure:
-            return Check.warn("login", "check.login_old", host=settings.host)
-    user = settings.username or phrase("check.nobody")
-    if isinstance(result, Phrase):
-        return Check.fail("login", "check.login_failed", host=settings.host, reason=result)
-    if not result.is_failure:
-        return Check.ok("login", "check.login_ok", host=settings.host, user=user)
-    if word := _CODES.get(result.value):
-        return Check.fail("login", f"check.login_{word}", host=settings.host, user=user)
-    return Check.fail("login", "check.login_failed", host=settings.host, reason=str(result))
-
-
-def _connack(settings: Mqtt, agent: str, version: MQTTProtocolVersion) -> ReasonCode | Phrase:
-    """What the broker says to our CONNECT, or why it said nothing."""
-    answers: list[ReasonCode] = []
-
-    def on_connect(_client: mqtt.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
-        answers.append(code)
-
-    client = mqtt.Client(
-        CallbackAPIVersion.VERSION2, client_id=f"{agent}-check-{secrets.token_hex(4)}", protocol=version
-    )
-    client.connect_timeout = _WAIT_S
-    client.on_connect = on_connect
-    try:
-        authenticate(client, settings)
-        client.connect(settings.host, settings.port)
-    except (OSError, ValueError) as error:
-        return phrase("check.reason", reason=error)
-    end = time.monotonic() + _WAIT_S
-    while not answers and time.monotonic() < end:
-        if client.loop(timeout=0.2) != mqtt.MQTT_ERR_SUCCESS and not answers:
-            # With a client certificate that it does not accept, a TLS 1.3 broker hangs up only now.
-            return phrase("check.login_hung_up")
-    client.disconnect()
-    client.loop(timeout=0.1)
-    return answers[0] if answers else phrase("check.login_silent", seconds=int(_WAIT_S))
 
 
 def _local(host: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.checks import Check, State, broker
+from agent.checks.login import log_in, running
 from agent.cli import add_config, add_json
 from agent.cli.check import as_data, as_line
 from agent.config import Mqtt
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     written = args.write
     if written:
         write(place, done)
-    found = list(_log_in(done))
+    found = list(_log_in(done, place.run_dir))
     if args.json:
         print(json.dumps(_data(done, written, found, texts), ensure_ascii=False, indent=2))
     else:
@@ -71,13 +72,13 @@ def _refuse_another(place: Place, token: EnrolToken) -> None:
             raise EnrolError("enroll.token_for_other", name=name, token=meant, configured=configured, path=place.path)
 
 
-def _log_in(done: Enrolled) -> Iterator[Check]:
-    """Whether the broker lets us in as who we are now."""
+def _log_in(done: Enrolled, run_dir: Path) -> Iterator[Check]:
+    """Whether the broker lets us in as who we are now; an agent that is connected already is not thrown out for it."""
     settings = _mqtt(done)
     reached = broker.connection(settings)
     yield reached
     if reached.state is not State.FAIL:
-        yield broker.log_in(settings, done.agreed.agent)
+        yield log_in(settings, done.agreed.agent, running(run_dir))
 
 
 def _mqtt(done: Enrolled) -> Mqtt:

@@ -14,6 +14,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent import __version__
 from agent.checks import Check, State, broker, host, places
+from agent.checks.login import Running, running
 from agent.config import Mqtt
 from agent.diag.scene import Scene
 from agent.diag.step import Step
@@ -82,7 +83,21 @@ def network(scene: Scene) -> Iterator[Step]:
         failed = failed or check.state is State.FAIL
         yield Step.of(name, check)
     if settings is not None and not failed:
-        yield rights(settings, scene.config.agent.site, scene.config.agent.id)
+        here = running(scene.config.agent.run_dir)
+        yield (
+            rights_told(settings, here)
+            if here is not None and (here.connected is not False or here.mqtt.get("denied"))
+            else rights(settings, scene.config.agent.site, scene.config.agent.id)
+        )
+
+
+def rights_told(settings: Mqtt, here: Running) -> Step:
+    """What the agent that runs here may do at the broker, as it says; nobody else speaks in its name meanwhile."""
+    if denied := here.mqtt.get("denied"):
+        return Step.fail("rights", "diag.rights_refused", host=settings.host, what=", ".join(denied))
+    if here.connected is None:
+        return Step.warn("rights", "diag.rights_unasked")
+    return Step.ok("rights", "diag.rights_running", host=settings.host)
 
 
 def rights(settings: Mqtt, site: str, agent_id: str) -> Step:

@@ -33,6 +33,7 @@ class Place:
     agent: str | None
     site: str | None
     state_dir: Path
+    run_dir: Path
 
 
 def place_of(path: Path, environ: Mapping[str, str] = os.environ) -> Place:
@@ -49,22 +50,23 @@ def place_of(path: Path, environ: Mapping[str, str] = os.environ) -> Place:
     found = source.data.get("agent", {})
     found = dict(found) if isinstance(found, dict) else {}
     values: dict[str, object] = {}
-    for name in ("id", "site", "state_dir"):
+    for name in ("id", "site", "state_dir", "run_dir"):
         key = AGENT.key(name)
         if key is None:
             continue
         text = environ.get(f"TILLWATCH_AGENT__{name.upper()}")
-        value = text if text is not None else found.get(name, key.default if name == "state_dir" else None)
+        value = text if text is not None else found.get(name, key.default if name.endswith("_dir") else None)
         try:
             values[name] = None if value is None else key.kind.read(value)
         except RefusedError as error:
             raise PlaceError("enroll.config", path=f"{path}: agent.{name}", reason=error.why) from error
-    agent, site, state_dir = values["id"], values["site"], values["state_dir"]
+    agent, site = values["id"], values["site"]
     return Place(
         path,
         str(agent) if agent is not None else None,
         str(site) if site is not None else None,
-        Path(str(state_dir)),
+        Path(str(values["state_dir"])),
+        Path(str(values["run_dir"])),
     )
 
 

@@ -8,17 +8,20 @@ import signal
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from agent.checks import broker as broker_checks
+from agent.bundle.machine import checks
 from agent.checks.check import State
+from agent.checks.login import log_in
 from agent.cli import main
 from agent.config import load
 from agent.enroll.errors import EnrolError
 from agent.enroll.identity import Identity
 from agent.enroll.renewal import renew
+from collector.enrol.authority import EARLY
 from collector.ledger import Ledger, microseconds, utc_now
 from collector.ledger.tables_enrol import certificates
 from tests.collector.process import Collector
@@ -86,6 +89,10 @@ class Hospital:
     def token(self, agent: str) -> str:
         return self.console("enrol-token", "--agent", agent, "--site", "outpatient-1")
 
+    def connections(self, agent: str) -> int:
+        """How many were made in an agent's name, as the broker counts."""
+        return self.broker.log.read_text().count(f" as {agent} (")
+
     def agents(self) -> list[dict[str, object]]:
         with urllib.request.urlopen(f"{self.collector.url}/api/agents", timeout=20) as answer:
             items: list[dict[str, object]] = json.load(answer)["items"]
@@ -141,7 +148,7 @@ def enroll(hospital: Hospital, pc: Stand, token: str) -> int:
 def let_in(pc: Stand) -> State:
     settings = load(pc.config).mqtt
     assert settings is not None
-    return broker_checks.log_in(settings, "cashier-07").state
+    return log_in(settings, "cashier-07", None).state
 
 
 def test_token_identity_events_renewal_revocation(hospital: Hospital, pc: Stand) -> None:
@@ -154,6 +161,9 @@ def test_token_identity_events_renewal_revocation(hospital: Hospital, pc: Stand)
 
     pc.start_agent()
     until(lambda: [a for a in hospital.agents() if a["agent"] == "cashier-07" and a["online"]], 60, "agent online")
+    connected = hospital.connections("cashier-07")
+    looked_at(hospital, pc)
+    assert hospital.connections("cashier-07") == connected  # nobody else logged in with the agent's certificate
     assert pc.stop_agent() == 0
 
     agreed = identity.enrolment()
@@ -161,6 +171,9 @@ def test_token_identity_events_renewal_revocation(hospital: Hospital, pc: Stand)
     before = identity.certificate.read_text()
     assert not renew(identity, agreed)  # it is new: nothing to renew
     age(hospital, days=61)
+    given = identity.validity()
+    assert given is not None
+    until(lambda: utc_now() - given.begins > EARLY + timedelta(seconds=1), what="one that is made now lasts longer")
     assert renew(identity, agreed)
     assert identity.certificate.read_text() != before
     assert let_in(pc) is State.OK
@@ -172,6 +185,24 @@ def test_token_identity_events_renewal_revocation(hospital: Hospital, pc: Stand)
         renew(identity, agreed)
 
     assert enroll(hospital, pc, hospital.token("cashier-07")) == 0  # it may come back, with another key
+
+
+def looked_at(hospital: Hospital, pc: Stand) -> None:
+    """All that may be done at the PC while its agent runs; what the agent says of the broker is told."""
+    words = ("--config", str(pc.config), "--json")
+    hospital.capsys.readouterr()
+    main(["check", *words])
+    checked = {row["check"]: row for row in json.loads(hospital.capsys.readouterr().out)}
+    assert "the agent that runs here is connected" in checked["login"]["text"]
+    main(["diag", "--only", "network", *words])
+    (told,) = json.loads(hospital.capsys.readouterr().out)
+    assert {(step["finding"], step["level"]) for step in told["steps"] if step["step"] in ("login", "rights")} == {
+        ("login_running", "ok"),
+        ("rights_running", "ok"),
+    }
+    assert checks(load(pc.config)).name == "checks.json"  # what a support bundle looks at
+    assert enroll(hospital, pc, hospital.token("cashier-07")) == 0
+    assert "not tried: the agent that runs here" in hospital.capsys.readouterr().out
 
 
 def age(hospital: Hospital, days: int) -> None:

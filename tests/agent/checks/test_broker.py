@@ -13,6 +13,7 @@ import pytest
 from agent.checks import Check, State
 from agent.checks import broker as broker_checks
 from agent.checks.certificate import validity, validity_of_file
+from agent.checks.login import log_in
 from agent.config import Mqtt
 from tests.agent.checks.checked import configured, said, with_password
 from tests.broker import Broker, Tls
@@ -46,7 +47,7 @@ def test_the_right_password_is_let_in(tmp_path: Path, users: Broker) -> None:
 
 @pytest.mark.parametrize("password", ["wrong", None])
 def test_a_wrong_or_missing_password_fails_in_words(tmp_path: Path, users: Broker, password: str | None) -> None:
-    check = broker_checks.log_in(settings(tmp_path, users, password=password), "cashier-07")
+    check = log_in(settings(tmp_path, users, password=password), "cashier-07", None)
     assert check.state is State.FAIL
     assert "not authorised" in said(check)
     assert "password_file" in said(check)
@@ -55,7 +56,7 @@ def test_a_wrong_or_missing_password_fails_in_words(tmp_path: Path, users: Broke
 
 def test_the_check_does_not_throw_the_running_agent_out(tmp_path: Path, users: Broker) -> None:
     mqtt = settings(tmp_path, users, password="secret")
-    broker_checks.log_in(mqtt, "cashier-07")
+    log_in(mqtt, "cashier-07", None)
     text = users.log.read_text()
     assert " as cashier-07-check-" in text
     assert " as cashier-07 (" not in text
@@ -81,7 +82,7 @@ def test_something_that_is_no_broker_fails(tmp_path: Path) -> None:
         mqtt = settings(tmp_path, Broker(tmp_path), url=url)
         other = threading.Thread(target=hang_up)
         other.start()
-        check = broker_checks.log_in(mqtt, "cashier-07")
+        check = log_in(mqtt, "cashier-07", None)
         other.join()
     assert check.state is State.FAIL
     assert "ended the connection" in said(check)
@@ -157,7 +158,7 @@ def test_a_client_certificate_logs_in_and_its_date_is_told(tmp_path: Path, autho
         files = f'ca_file = "{authority.certificate}"\ncert_file = "{own[0]}"\nkey_file = "{own[1]}"\n'
         found = list(broker_checks.checks(configured(tmp_path, mqtt=f'[mqtt]\nurl = "{broker.url}"\n{files}')))
         without = settings(tmp_path, broker, more=f'ca_file = "{authority.certificate}"')
-        refused = broker_checks.log_in(without, "cashier-07")
+        refused = log_in(without, "cashier-07", None)
     assert [(check.name, check.state) for check in found] == [
         ("broker", State.OK),
         ("own_certificate", State.OK),
