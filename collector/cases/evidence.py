@@ -19,7 +19,7 @@ from agent import proof
 from agent.config import Agent, Proof
 from agent.events import TransactionData
 from agent.history import Told
-from collector.ledger import cases, lookup
+from collector.ledger import cases, lookup, reconcile
 from collector.ledger.cases import Case, Entry
 from collector.ledger.lookup import Found, Kept, Slip
 from collector.ledger.published import read_json, transaction_of
@@ -28,7 +28,7 @@ from collector.texts import Texts
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One payment with everything that was told of it."""
+    """One payment with everything that was told of it. `data`: as it stands, by its agent or the acquirer's file."""
 
     found: Found
     data: TransactionData
@@ -57,9 +57,12 @@ def of_payment(connection: Connection, transaction: str) -> Payment | None:
     found = lookup.one(connection, transaction)
     if found is None:
         return None
+    data, finding = transaction_of(found.data), reconcile.finding_of(connection, transaction)
+    if finding is not None and not data.final:
+        data = finding.told_by(data, booked=found.reconciled_as == "matched")
     return Payment(
         found,
-        transaction_of(found.data),
+        data,
         tuple(lookup.told(connection, transaction)),
         tuple(lookup.slips(connection, transaction)),
     )

@@ -6,11 +6,25 @@ For pages: `days`, `day`, `runs`, `differences`, `difference`, `finding_of`. For
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    ScalarSelect,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
+from agent.events import Certainty, TransactionData
 from collector.ledger.entries import Entry
 from collector.ledger.tables_reconcile import (
     reconcile_days,
@@ -19,6 +33,7 @@ from collector.ledger.tables_reconcile import (
     reconcile_findings,
     reconcile_runs,
 )
+from drivers.observations import Outcome
 
 _LOCK = 0x7411_4EC0  # any number of our own, the same in every version
 
@@ -128,6 +143,21 @@ class Finding:
     key: str
     found_us: int
 
+    def told_by(self, data: TransactionData, *, booked: bool) -> TransactionData:
+        """The transaction as it stands with this: `data` is as its agent published it, which knew no more.
+
+        `booked`: whether the HIS has it too; the cashier application took no answer at the window.
+        """
+        charged = self.outcome == Outcome.APPROVED
+        return replace(
+            data,
+            outcome=Outcome(self.outcome),
+            charged=Certainty.YES if charged else Certainty.NO,
+            delivered=Certainty.YES if booked else Certainty.NO,
+            final=True,
+            advice=None,
+        )
+
 
 def days(connection: Connection, *, limit: int = 62, before: str | None = None) -> list[Day]:
     """The days that were reconciled, newest first; `before`: only earlier ones."""
@@ -205,6 +235,12 @@ def findings(connection: Connection, wanted: str) -> list[Finding]:
 def proved(transaction: ColumnElement[str]) -> ColumnElement[bool]:
     """For queries of payments: whether a file proved what became of this one. Such a one is in doubt no more."""
     return exists().where(reconcile_findings.c.transaction == transaction)
+
+
+def proved_as(transaction: ColumnElement[str]) -> ScalarSelect[str]:
+    """For queries of payments: the outcome that a file proved, NULL where none did."""
+    outcome = select(reconcile_findings.c.outcome).where(reconcile_findings.c.transaction == transaction)
+    return outcome.scalar_subquery()
 
 
 def settle_by_person(connection: Connection, wanted: str, *, by: str, note: str, at_us: int) -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from collector.ledger.tables import agents, metrics, streams, terminals, transactions
 from collector.ledger.tables import refusals as refused
+from collector.ledger.views_payments import in_doubt
 
 #: an agent that says nothing for so long is stale: it publishes its metrics once a minute
 STALE_AFTER_US = 150 * 1_000_000
@@ -37,7 +38,10 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cashier:
-    """One cashier PC: its agent and the terminals at it. `missing`: events known to be lost on the way so far."""
+    """One cashier PC: its agent and the terminals at it.
+
+    `pending`: its payments in doubt, as all pages count them; `missing`: events known to be lost on the way so far.
+    """
 
     site: str
     agent: str
@@ -80,6 +84,8 @@ def cashiers(connection: Connection, agent: str | None = None) -> list[Cashier]:
     missing: Counter[str] = Counter()
     for name, gaps in connection.execute(select(streams.c.agent, streams.c.gaps)):
         missing[name] += sum(last - first + 1 for first, last in gaps)
+    doubts = select(transactions.c.agent, func.count()).where(in_doubt()).group_by(transactions.c.agent)
+    doubtful = Counter({name: int(count) for name, count in connection.execute(doubts)})
     query = select(agents).order_by(agents.c.site, agents.c.agent)
     found = connection.execute(query.where(agents.c.agent.in_(wanted)) if wanted else query)
     return [
@@ -90,7 +96,7 @@ def cashiers(connection: Connection, agent: str | None = None) -> list[Cashier]:
             online=row.online,
             since_us=row.since_us,
             last_seen_us=row.last_seen_us,
-            pending=row.pending or 0,
+            pending=doubtful[row.agent],
             outbox=row.outbox or 0,
             missing=missing[row.agent],
             terminals=tuple(at[row.agent]),

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, or_, select
 
 from collector.ledger.tables import transactions
-from collector.ledger.views_payments import SILENT_AFTER_US
+from collector.ledger.views_payments import SILENT_AFTER_US, outcome_by_file
 
 MINUTE_US = 60_000_000
 _columns = transactions.c
+#: what became of a payment, as far as its agent or a file of the acquirer tells
+_outcome = func.coalesce(outcome_by_file, _columns.outcome)
 #: so many settled doubts are enough for a median
 _ENOUGH = 2000
 
@@ -44,19 +46,20 @@ class Truth:
 
 def day(connection: Connection, since_us: int) -> Day:
     """Everything that began since then."""
+    charged = or_(_columns.charged == "yes", func.coalesce(outcome_by_file, "") == "approved")
     query = (
         select(
-            _columns.outcome, _columns.final, _columns.pending, _columns.charged, _columns.currency,
+            _outcome.label("shown"), _columns.final, _columns.pending, charged.label("charged_now"), _columns.currency,
             func.count(), func.coalesce(func.sum(_columns.amount), 0),
         )
         .where(_columns.started_us >= since_us)
-        .group_by(_columns.outcome, _columns.final, _columns.pending, _columns.charged, _columns.currency)
+        .group_by("shown", _columns.final, _columns.pending, "charged_now", _columns.currency)
     )  # fmt: skip
     counts: Counter[str] = Counter()
     taken: Counter[str] = Counter()
-    for outcome, final, pending, charged, currency, count, amount in connection.execute(query):
+    for outcome, final, pending, moved, currency, count, amount in connection.execute(query):
         counts["open" if not final and not pending else outcome] += int(count)
-        if charged == "yes":
+        if moved:
             taken[currency or ""] += int(amount)
     return Day(dict(counts), dict(taken))
 
@@ -86,9 +89,9 @@ def per_minute(connection: Connection, since_us: int, until_us: int) -> list[tup
     """(minute's begin in seconds, payments, of these in doubt or ended without money) for every minute of the span."""
     minute = (_columns.started_us // MINUTE_US).label("minute")
     query = (
-        select(minute, _columns.outcome, or_(_columns.final, _columns.pending).label("told"), func.count())
+        select(minute, _outcome.label("shown"), or_(_columns.final, _columns.pending).label("told"), func.count())
         .where(_columns.started_us >= since_us, _columns.started_us < until_us)
-        .group_by(minute, _columns.outcome, "told")
+        .group_by(minute, "shown", "told")
     )
     totals: Counter[int] = Counter()
     failed: Counter[int] = Counter()

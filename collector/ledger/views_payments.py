@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select
 
 from agent.events import TransactionData
 from collector.ledger.published import read_json, transaction_of
-from collector.ledger.reconcile import proved
+from collector.ledger.reconcile import proved, proved_as
 from collector.ledger.tables import agents, events, in_vain, receipts, transactions
+from collector.ledger.tables_reconcile import reconcile_findings
 
 #: a request that got no answer for so long while nobody calls it doubtful: its cashier PC has fallen silent
 SILENT_AFTER_US = 5 * 60 * 1_000_000
@@ -26,7 +27,7 @@ _AT_ONCE = 500  # SQLite takes a limited number of values in one statement
 _columns = transactions.c
 _SHOWN = (
     "id", "site", "agent", "terminal", "kind", "amount", "currency", "outcome", "charged", "delivered", "final",
-    "pending", "escalated", "trace", "reference", "card_masked", "scheme", "order_no", "channel_order", "reason", "how",
+    "escalated", "trace", "reference", "card_masked", "scheme", "order_no", "channel_order", "reason", "how",
     "attempts", "started_us", "ended_us", "pending_us", "escalated_us", "settled_us", "updated_us", "warning",
     "related", "reconciled_as",
 )  # fmt: skip
@@ -34,7 +35,10 @@ _SHOWN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """One row of a list of payments; the fields are those of the ledger's table."""
+    """One row of a list of payments; the fields are those of the ledger's table.
+
+    `pending` is false of one that a file of the acquirer proved; `proved_as` is what that file says became of it.
+    """
 
     id: str
     site: str
@@ -67,22 +71,20 @@ class Payment:
     warning: str | None
     related: str | None
     reconciled_as: str | None
+    proved_as: str | None
     #: why it was in doubt at first; `reason` of an escalated one is why people were called
     doubted_for: str | None = None
 
     @property
     def state(self) -> str:
         """One word for the tag: the outcome, `open` while it is under way, `undelivered` when charged in vain."""
+        if self.proved_as is not None:
+            return self.proved_as
         if not self.final and not self.pending:
             return "open"
         if self.outcome != "unknown" and self.charged == "yes" and self.delivered == "no":
             return "undelivered"
         return self.outcome
-
-    @property
-    def in_doubt(self) -> bool:
-        """Whether nobody knows yet what became of it."""
-        return self.pending
 
     @property
     def doubt_since_us(self) -> int:
@@ -154,7 +156,7 @@ def payments(
 
 def doubts(connection: Connection, now_us: int, limit: int) -> list[Payment]:
     """Payments in doubt, the oldest first: the pending ones, and those whose cashier PC fell silent in mid-payment."""
-    query = _rows().where(_in_doubt()).order_by(_columns.started_us, _columns.id).limit(limit)
+    query = _rows().where(in_doubt()).order_by(_columns.started_us, _columns.id).limit(limit)
     found = [Payment(**row._mapping) for row in connection.execute(query)]
     query = _rows().where(*_silent(now_us)).order_by(_columns.started_us, _columns.id).limit(limit)
     found += [replace(Payment(**row._mapping), pending=True) for row in connection.execute(query)]
@@ -166,7 +168,7 @@ def doubts(connection: Connection, now_us: int, limit: int) -> list[Payment]:
 def count_doubts(connection: Connection, now_us: int) -> int:
     """How many payments are in doubt."""
     total = 0
-    for conditions in ((_in_doubt(),), _silent(now_us)):
+    for conditions in ((in_doubt(),), _silent(now_us)):
         query = select(func.count()).select_from(transactions).where(*conditions)
         total += int(connection.execute(query).scalar_one())
     return total
@@ -236,10 +238,15 @@ def _first_reasons(connection: Connection, ids: Sequence[str]) -> dict[str, str]
 
 
 def _rows(*more: ColumnElement[Any]) -> Any:
-    return select(*(_columns[name] for name in _SHOWN), *more)
+    known = (_columns[name] for name in _SHOWN)
+    return select(*known, in_doubt().label("pending"), outcome_by_file.label("proved_as"), *more)
 
 
-def _in_doubt() -> ColumnElement[bool]:
+#: what a file of the acquirer says became of a payment whose agent does not know; NULL for all others
+outcome_by_file = case((_columns.pending, proved_as(_columns.id)), else_=None)
+
+
+def in_doubt() -> ColumnElement[bool]:
     """Nobody knows its outcome: neither its agent nor a file of the acquirer."""
     return and_(_columns.pending, ~proved(_columns.id))
 
@@ -302,9 +309,10 @@ def _numbered(number: str) -> ColumnElement[bool]:
 
 def _in_state(state: str) -> ColumnElement[bool]:
     if state == "doubt":
-        return _in_doubt()
+        return in_doubt()
     if state == "open":
         return and_(~_columns.final, ~_columns.pending)
     if state == "undelivered":
         return in_vain
-    return and_(_columns.outcome == state, _columns.final)
+    by_file = exists().where(reconcile_findings.c.transaction == _columns.id, reconcile_findings.c.outcome == state)
+    return or_(and_(_columns.outcome == state, _columns.final), and_(_columns.pending, by_file))

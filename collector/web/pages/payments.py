@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -17,6 +17,7 @@ from agent.phrase import phrase
 from collector.ledger import cases as case_rows
 from collector.ledger import reconcile, views_fleet, views_payments
 from collector.ledger.published import transaction_of
+from collector.ledger.reconcile import Finding
 from collector.ledger.views_payments import Told, Wanted, Whole
 from collector.texts import Texts
 from collector.web.context import site_of
@@ -102,18 +103,21 @@ def transaction(request: Request, transaction: str, _user: Reader) -> Response:
         terminal = views_fleet.terminal(connection, found.payment.agent, found.payment.terminal)
         cases = case_rows.cases_of(connection, [transaction])
         difference = next(iter(reconcile.differences(connection, transaction=transaction, limit=1)), None)
+        finding = reconcile.finding_of(connection, transaction) if found.payment.proved_as else None
     payment = found.payment
+    if finding is not None:
+        found = replace(found, data=finding.told_by(found.data, booked=payment.reconciled_as == "matched"))
     protocol = (terminal.protocol if terminal else None) or ""
     return draw(
         request,
         "transaction.html",
         "doubts" if payment.pending else "live",
         it=payment,
-        advice=_advice(found, protocol, texts),
+        advice=_proof(finding, texts) if finding else _advice(found, protocol, texts),
         warnings=[
             telling.step(_fits(told), texts) for told in found.told if told.type == EventType.TRANSACTION_WARNING
         ],
-        steps=steps(found, texts),
+        steps=steps(found, texts, finding),
         slips=_slips(found, texts),
         facts=_facts(found, show, texts),
         cases=cases,
@@ -128,8 +132,13 @@ def _advice(found: Whole, protocol: str, texts: Texts) -> str:
     return advise(found.data, protocol, texts)
 
 
-def steps(found: Whole, texts: Texts) -> list[Step]:
-    """The time line: every event, and every question that was put to the terminal in between, by time."""
+def _proof(finding: Finding, texts: Texts) -> str:
+    """What the acquirer's file says of a payment that the window did not know the outcome of."""
+    return texts.say(f"page.proved_{finding.outcome}", day=finding.day, file=finding.file, line=finding.line)
+
+
+def steps(found: Whole, texts: Texts, finding: Finding | None = None) -> list[Step]:
+    """The time line: every event, every question that was put to the terminal in between, what a file proved."""
     line = [
         Step(us_of(told.time), telling.step(_fits(told), texts), _more(told, texts), _tone(told))
         for told in found.told
@@ -142,6 +151,8 @@ def steps(found: Whole, texts: Texts) -> list[Step]:
     line += [
         Step(us_of(asked.at), texts.say("page.asked"), telling.question(asked, texts), "ask") for asked in _asked(found)
     ]
+    if finding is not None:
+        line.append(Step(finding.found_us, texts.say("page.proved_by_file"), f"{finding.file}:{finding.line}", "good"))
     return sorted(line, key=lambda step: step.us)
 
 
@@ -188,6 +199,8 @@ def _facts(found: Whole, show: Shown, texts: Texts) -> list[tuple[str, str]]:
     facts["started_at"] = show.told(data.started_at)
     if data.ended_at:
         facts["ended_at"] = show.told(data.ended_at)
+    if found.payment.proved_as:
+        facts["how"] = texts.say("page.proved_by_file")
     if data.channel_order:
         facts["channel_order"] = data.channel_order
     return [(texts.say(f"history.{name}"), value) for name, value in facts.items()]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from collector.ledger import Ledger, lookup, reconcile, views_payments
+from collector.cases.evidence import of_payment
+from collector.ledger import Ledger, lookup, reconcile, views_overview, views_payments
 from tests.collector.reconcile.generate import DAY, Hospital, moment
 from tests.collector.reconcile.test_run import reconciled
 
@@ -34,3 +36,37 @@ def test_a_proved_payment_is_in_doubt_no_more(ledger: Ledger, tmp_path: Path) ->
     assert (proved, False) in [(one.id, one.pending) for one in others]
     assert finding is not None
     assert (finding.outcome, finding.key) == ("approved", "order")
+
+
+def test_lists_and_figures_tell_the_truth_of_the_file(ledger: Ledger, tmp_path: Path) -> None:
+    hospital = Hospital(51)
+    hospital.ordinary(2)
+    hospital.pending_booked()
+    hospital.pending_nowhere()
+    hospital.store(ledger)
+    (proved,) = hospital.proved
+    (nowhere,) = hospital.expected
+    midnight_us = moment(DAY, "00:00:00")
+
+    def figures() -> tuple[Mapping[str, int], int]:
+        with ledger.read() as connection:
+            day = views_overview.day(connection, midnight_us)
+            minutes = views_overview.per_minute(connection, midnight_us, moment(DAY, "23:59:00"))
+        return day.counts, sum(failed for _, _, failed in minutes)
+
+    def listed(state: str | None = None) -> dict[str, tuple[str, bool]]:
+        with ledger.read() as connection:
+            rows = views_payments.payments(connection, views_payments.Wanted(state=state), 20)
+        return {row.id: (row.state, row.pending) for row in rows}
+
+    assert figures() == ({"approved": 2, "unknown": 2}, 2)
+    assert listed("doubt") == {proved: ("unknown", True), nowhere: ("unknown", True)}
+    reconciled(ledger, hospital, tmp_path)
+    assert figures() == ({"approved": 3, "unknown": 1}, 1)
+    assert listed()[proved] == ("approved", False)
+    assert proved in listed("approved")
+    assert listed("doubt") == {nowhere: ("unknown", True)}
+    with ledger.read() as connection:
+        evidence = of_payment(connection, proved)
+    assert evidence is not None
+    assert (evidence.data.outcome, evidence.data.charged, evidence.data.delivered) == ("approved", "yes", "yes")

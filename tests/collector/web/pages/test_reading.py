@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 from sqlalchemy import insert
 
 from collector.ledger import Ledger
+from collector.ledger.entries import Entry, EntryKind, Side, State
+from collector.ledger.reconcile import Finding, put_finding
 from collector.ledger.tables import refusals
 from collector.texts import Texts
 from tests.collector.conftest import FixedClock
@@ -39,6 +43,32 @@ def test_a_cashier_pc_that_fell_silent_in_mid_payment_is_a_doubt(
     html = page(reader, "/doubts")
     assert f'href="/transactions/{under_way}"' in html
     assert EN.say("page.why_silent") in html
+
+
+def test_what_the_acquirers_file_proved_is_the_truth_on_every_page(
+    reader: httpx.Client, ledger: Ledger, morning: Scenery
+) -> None:
+    (doubtful,) = morning.having(amount=35600)
+    of_the_pc = 'href="/live?state=doubt&amp;agent=cashier-01"'
+    assert of_the_pc in page(reader, "/fleet")
+    entry = Entry(
+        side=Side.ACQUIRER, key="k", day="2026-03-05", kind=EntryKind.PURCHASE, state=State.CHARGED, amount=35600
+    )
+    finding = Finding(
+        transaction=doubtful, day=entry.day, outcome="approved", run=1, file="pos20260305.csv", line=7, row=entry,
+        key="trace", found_us=NOW_US,
+    )  # fmt: skip
+    with ledger.write() as connection:
+        assert put_finding(connection, finding)
+    live = page(reader, "/live")
+    (line,) = re.findall(rf'<tr data-row="{doubtful}".*?</tr>', live, re.DOTALL)
+    assert words(line).split("¥356.00 ")[1].startswith(f"approved {EN.say('page.proved_by_file')} outpatient-1")
+    assert doubtful in listed(page(reader, "/live?state=approved"))
+    assert doubtful not in page(reader, "/doubts")
+    assert of_the_pc not in page(reader, "/fleet")
+    whole = words(page(reader, f"/transactions/{doubtful}"))
+    assert "pos20260305.csv, line 7" in whole
+    assert f"{EN.say('history.charged')} {EN.say('history.yes')}" in whole
 
 
 def test_the_live_list_filters_and_goes_back_in_time(reader: httpx.Client, morning: Scenery) -> None:
