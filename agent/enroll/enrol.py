@@ -15,7 +15,7 @@ from agent.enroll import keys
 from agent.enroll.door import Door
 from agent.enroll.errors import DoorError, EnrolError
 from agent.enroll.identity import Enrolment, Identity
-from agent.enroll.token import EnrolToken, fingerprint
+from agent.enroll.token import EnrolToken, pinned
 
 #: Clocks further apart than this are told: the certificate would be refused, or ends unnoticed.
 CLOCK_S = 300
@@ -63,13 +63,10 @@ def _known_authority(url: str, token: EnrolToken, now_s: float) -> str:
     authority, their_now = told.get("authority"), told.get("now")
     if not isinstance(authority, str) or not isinstance(their_now, int):
         raise DoorError("enroll.no_collector", url=url)
-    try:
-        same = fingerprint(authority) == token.fingerprint
-    except ValueError:
-        same = False
-    if not same:
+    trusted = pinned(authority, token.fingerprint)
+    if trusted is None:
         raise EnrolError("enroll.another_collector", url=url)
     if abs(now_s - their_now) > CLOCK_S:
         apart = "enroll.clock_ahead" if now_s > their_now else "enroll.clock_behind"
         raise EnrolError(apart, minutes=round(abs(now_s - their_now) / 60))
-    return authority
+    return trusted

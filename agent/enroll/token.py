@@ -19,6 +19,7 @@ from agent.enroll.errors import EnrolError
 
 _WORD = "[A-Za-z0-9_-]{1,64}"
 _FORM = re.compile(rf"twe1\.({_WORD})\.({_WORD})\.([A-Za-z0-9_-]{{43}})\.([A-Za-z0-9_-]{{43}})")
+_PEM = re.compile(rf"{ssl.PEM_HEADER}([A-Za-z0-9+/=\s]+){ssl.PEM_FOOTER}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,26 @@ def parse(text: str) -> EnrolToken:
 
 
 def fingerprint(authority_pem: str) -> str:
-    """The fingerprint of a CA certificate. Raises ValueError when the text is no certificate."""
-    der = ssl.PEM_cert_to_DER_cert(authority_pem.strip())
-    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+    """The fingerprint of a CA certificate. Raises ValueError when the text is no certificate, or more than one."""
+    return base64.urlsafe_b64encode(hashlib.sha256(_der(authority_pem)).digest()).decode().rstrip("=")
+
+
+def pinned(authority_pem: str, expected: str) -> str | None:
+    """The certificate with that fingerprint, written anew from the bytes that were compared; None for any other text.
+
+    What is trusted must be what was compared: readers of PEM differ in what they pass over.
+    """
+    try:
+        if fingerprint(authority_pem) == expected:
+            return ssl.DER_cert_to_PEM_cert(_der(authority_pem))
+    except ValueError:
+        pass
+    return None
+
+
+def _der(pem: str) -> bytes:
+    """The bytes of the one certificate in the text. Raises ValueError."""
+    found = _PEM.fullmatch(pem.strip())
+    if not found:
+        raise ValueError("not one certificate")
+    return base64.b64decode("".join(found[1].split()), validate=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import tomllib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from agent.enroll.enrol import Enrolled
 from agent.enroll.errors import EnrolError
 from agent.enroll.identity import Enrolment, Identity
 from agent.enroll.settings import lines, place_of, write
-from agent.enroll.token import EnrolToken, parse
+from agent.enroll.token import EnrolToken, fingerprint, parse, pinned
 from agent.errors import ConfigError
 
 TOKEN = EnrolToken("cashier-07", "out-1", "f" * 43, "s" * 43)
@@ -97,6 +98,16 @@ def test_a_token_is_whole_or_none() -> None:
     for text in ("", "twe1", str(TOKEN)[:-1], f"{TOKEN}x", str(TOKEN).replace("twe1", "twe2"), "twe1.a.b.c.d"):
         with pytest.raises(EnrolError):
             parse(text)
+
+
+def test_what_is_trusted_is_what_was_compared() -> None:
+    """Readers of PEM differ: one stops at the padding of the first certificate, TLS takes all that follow it, too."""
+    true, false = ssl.DER_cert_to_PEM_cert(b"t" * 100), ssl.DER_cert_to_PEM_cert(b"f" * 100)
+    expected = fingerprint(true)
+    assert pinned(f"\n{true}\n", expected) == true
+    assert pinned(true.replace("\n", "\r\n"), expected) == true
+    for text in (true + false, false + true, true + true, "x" + true, true + "x", true.replace("dHR0", "dH-R0", 1), ""):
+        assert pinned(text, expected) is None
 
 
 def test_bad_input_is_one_line_and_its_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

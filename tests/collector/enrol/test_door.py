@@ -86,6 +86,7 @@ def test_a_lost_answer_is_asked_for_again(
 def test_a_false_collector_is_told_nothing(desk: EnrolDesk, ledger: Ledger, tmp_path: Path, clock: FixedClock) -> None:
     token = one(desk)
     false = Authority.init(tmp_path / "false", "First Hospital", clock())
+    own_pem = false.pem
     heard: list[str] = []
 
     class Listening(EnrolDesk):
@@ -102,6 +103,10 @@ def test_a_false_collector_is_told_nothing(desk: EnrolDesk, ledger: Ledger, tmp_
         # One that shows the true authority's certificate, but can't speak for it.
         false.pem = desk.authority.pem
         with pytest.raises(EnrolError, match="not of the authority"):
+            enrol(f"https://{HOST}:{door.port}", token, tmp_path / "state")
+        # One that shows both: the one that the token names, and the one that its own certificate is of.
+        false.pem = f"{desk.authority.pem}{own_pem}"
+        with pytest.raises(EnrolError, match="not the collector that made this token"):
             enrol(f"https://{HOST}:{door.port}", token, tmp_path / "state")
     finally:
         door.stop()
