@@ -20,6 +20,8 @@ from agent.checks.places import existing
 from agent.checks.usb import usb_device
 from agent.checks.who import Who, group_of
 from agent.config import Address, Terminal
+from agent.errors import UnreachableError
+from agent.tap import bridge_status
 from drivers import registry
 from drivers.detection import line_of
 from drivers.links.base import BUSY, LinkError
@@ -33,7 +35,7 @@ def checks(
     terminal: Terminal, run_dir: Path, who: Who, bridge: int | None, port_group: str | None = None
 ) -> Iterator[Check]:
     """All checks of one terminal. `bridge`: the process of our running bridge."""
-    yield _port("device", terminal, terminal.device, who, bridge)
+    yield _port("device", terminal, terminal.device, who, bridge, run_dir)
     match terminal.cashier.scheme:
         case "pty":
             yield virtual_port(terminal, run_dir, who)
@@ -43,17 +45,17 @@ def checks(
         case "tcp":
             yield listening(terminal, bridge)
         case "serial" | "file":
-            yield _port("cashier", terminal, terminal.cashier, who, bridge)
+            yield _port("cashier", terminal, terminal.cashier, who, bridge, run_dir)
 
 
-def _port(name: str, terminal: Terminal, address: Address, who: Who, bridge: int | None) -> Check:
+def _port(name: str, terminal: Terminal, address: Address, who: Who, bridge: int | None, run_dir: Path) -> Check:
     if address.scheme == "file":
         return watched_folder(name, terminal, address, who)
     if address.path is not None:
         return serial_port(name, terminal, address.path, who, bridge)
     if address.scheme == "usb":
         return usb_device(name, terminal, who, bridge)
-    return remote(name, terminal, address, bridge)
+    return remote(name, terminal, address) if bridge is None else _dialled(name, terminal, address, bridge, run_dir)
 
 
 def watched_folder(name: str, terminal: Terminal, address: Address, who: Who) -> Check:
@@ -113,10 +115,20 @@ def settings(name: str, terminal: Terminal, path: Path) -> Check:
     return Check.ok(name, "check.device_ok", terminal.name, path=path, wanted=wanted)
 
 
-def remote(name: str, terminal: Terminal, address: Address, bridge: int | None) -> Check:
+def _dialled(name: str, terminal: Terminal, address: Address, bridge: int, run_dir: Path) -> Check:
+    """Our bridge runs and is the one that dials; many terminals take one connection at a time, so it is asked."""
+    try:
+        line = bridge_status(run_dir)["lines"].get(terminal.name, {})
+    except UnreachableError:  # not ours to ask (permission), or ending just now
+        line = {}
+    if line.get("link") == "down":
+        reason = line.get("detail") or line.get("reason") or "?"
+        return Check.fail(name, "check.remote_unreachable", terminal.name, address=address, reason=reason)
+    return Check.ok(name, "check.remote_ours", terminal.name, address=address, pid=bridge)
+
+
+def remote(name: str, terminal: Terminal, address: Address) -> Check:
     """A terminal on the network accepts connections."""
-    if bridge is not None:
-        return Check.ok(name, "check.remote_ours", terminal.name, address=address, pid=bridge)
     try:
         socket.create_connection((address.host or "", address.port or 0), _CONNECT_S).close()
     except OSError as error:

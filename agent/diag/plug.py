@@ -5,6 +5,7 @@ Nothing here speaks to the terminal. A port that our bridge holds is not opened.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,9 +48,9 @@ def device(scene: Scene) -> Iterator[Step]:
         yield Step.ok("device", "diag.device_seen", device=line["device"])  # what hinders it, the next steps tell
     else:
         path = _path(scene)
-        if not path.exists() or (line is not None and line["reason"] == NOT_FOUND):
+        if not os.path.exists(path) or (line is not None and line["reason"] == NOT_FOUND):
             yield _missing(path)
-        elif not stat.S_ISCHR(path.stat().st_mode):
+        elif not _is_device(path):
             yield Step.of("device", Check.fail("device", "check.device_no_device", own, path=path))
         else:
             yield Step.ok("device", "diag.device_there", path=path, real=path.resolve())
@@ -57,7 +58,7 @@ def device(scene: Scene) -> Iterator[Step]:
 
 def driver(scene: Scene) -> Iterator[Step]:
     """The kernel's driver of the port."""
-    if scene.terminal.device.scheme != "serial" or not _path(scene).exists():
+    if scene.terminal.device.scheme != "serial" or not _is_device(_path(scene)):
         yield Step.skip("driver", "diag.driver_none")
         return
     name = _path(scene).resolve().name
@@ -75,11 +76,11 @@ def permission(scene: Scene) -> Iterator[Step]:
         yield Step.skip("permission", "diag.no_port")
     elif line.get("link") == "up":
         yield Step.ok("permission", "diag.permission_bridge", path=path)
-    elif line.get("reason") == DENIED or (path.exists() and not _may(who, path)):
-        group = line.get("group") or (group_of(path) if path.exists() else "?")
+    elif line.get("reason") == DENIED or (_is_device(path) and not _may(who, path)):
+        group = line.get("group") or (group_of(path) if _is_device(path) else "?")
         found = Check.fail("device", "check.device_closed", path=path, user=who.name, group=group)
         yield Step.of("permission", found)
-    elif not path.exists():
+    elif not _is_device(path):
         yield Step.skip("permission", "diag.no_port")
     elif rule := next((str(rule) for rule in RULES if rule.exists()), None):
         yield Step.ok("permission", "diag.permission_ok", path=path, user=who.name, group=group_of(path), rule=rule)
@@ -90,12 +91,12 @@ def permission(scene: Scene) -> Iterator[Step]:
 def holder(scene: Scene) -> Iterator[Step]:
     """Nobody else has it open."""
     line = scene.line or {}
-    if scene.terminal.device.scheme != "serial" or not (line or _path(scene).exists()):
+    if scene.terminal.device.scheme != "serial" or not (line or _is_device(_path(scene))):
         yield Step.skip("holder", "diag.no_port")
         return
     path = _path(scene)
     # Whoever made a pty has it open too, and takes nothing away: of such a port only its exclusive mark counts.
-    seen = path.exists() and not is_pty(path)
+    seen = _is_device(path) and not is_pty(path)
     others = [one for one in holders(str(path)) if one.pid != scene.bridge] if seen else []
     told = ", ".join(line.get("holder") or []) or ("?" if line.get("reason") == BUSY else None)
     if others:
@@ -127,7 +128,7 @@ def line_settings(scene: Scene) -> Iterator[Step]:
             yield Step.fail(
                 "settings", "diag.link_down", device=line["device"], reason=line["detail"] or line["reason"]
             )
-    elif own.device.scheme == "serial" and _path(scene).exists() and _may(scene.who, _path(scene)):
+    elif own.device.scheme == "serial" and _is_device(_path(scene)) and _may(scene.who, _path(scene)):
         yield Step.of("settings", settings("device", own, _path(scene)))
     else:
         yield Step.skip("settings", "diag.no_port")
@@ -137,7 +138,8 @@ def modem(scene: Scene) -> Iterator[Step]:
     """The modem lines: with hardware handshake the terminal must say that it may be spoken to."""
     lines = scene.line.get("modem") if scene.line else scene.asked.modem
     if lines is None:
-        yield Step.skip("modem", "diag.modem_none")
+        shut = scene.line is None and scene.asked.reply is Reply.CLOSED
+        yield Step.skip("modem", "diag.see_above" if shut else "diag.modem_none")
         return
     on = " ".join(name.upper() for name, is_on in lines.items() if is_on) or "-"
     wanted = {"rtscts": "cts", "dsrdtr": "dsr"}.get(scene.terminal.flow)
@@ -188,7 +190,7 @@ def _missing(path: Path) -> Step:
 def _network_device(scene: Scene) -> Step:
     line, address = scene.line, scene.terminal.device
     if line is None:
-        return Step.of("device", remote("device", scene.terminal, address, None))
+        return Step.of("device", remote("device", scene.terminal, address))
     return Step.fail("device", "check.remote_unreachable", address=address, reason=line["detail"] or line["reason"])
 
 
@@ -196,6 +198,14 @@ def _path(scene: Scene) -> Path:
     path = scene.terminal.device.path
     assert path is not None  # noqa: S101  a serial address has its path
     return path
+
+
+def _is_device(path: Path) -> bool:
+    """Whether a character device is there, as far as we may look."""
+    try:
+        return stat.S_ISCHR(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _may(who: Who, path: Path) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.checks import State, lines
+from agent.errors import UnreachableError
 from tests.agent.checks.checked import ME, NOBODY, said, terminal_of
 
 
@@ -77,11 +78,34 @@ def test_a_terminal_on_the_network(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp:127.0.0.1:{server.getsockname()[1]}"
         terminal = terminal_of(tmp_path, address)
-        assert lines.remote("device", terminal, terminal.device, None).state is State.OK
-    gone = lines.remote("device", terminal, terminal.device, None)
+        assert lines.remote("device", terminal, terminal.device).state is State.OK
+    gone = lines.remote("device", terminal, terminal.device)
     assert f"{address} can't be reached (Connection refused)" in said(gone)
-    # A terminal with one connection is not asked while the bridge has it.
-    assert lines.remote("device", terminal, terminal.device, 7).what.key == "check.remote_ours"
+
+
+@pytest.mark.parametrize(
+    ("line", "state", "text"),
+    [
+        ({"link": "up"}, State.OK, "belongs to our bridge (process 7)"),
+        ({"link": "down", "detail": "Connection refused"}, State.FAIL, "can't be reached (Connection refused)"),
+        (None, State.OK, "belongs to our bridge (process 7)"),
+    ],
+)
+def test_a_terminal_on_the_network_that_the_bridge_dials_is_not_dialled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: dict[str, str] | None, state: State, text: str
+) -> None:
+    """A terminal with one connection is not asked while the bridge has it; the bridge is, where it may be asked."""
+
+    def status(run_dir: Path) -> dict[str, object]:
+        if line is None:
+            raise UnreachableError("bridge.unreachable", path=run_dir)
+        return {"lines": {"pos1": line}}
+
+    monkeypatch.setattr(lines, "bridge_status", status)
+    terminal = terminal_of(tmp_path, "tcp:192.0.2.1:20007")
+    device = next(lines.checks(terminal, tmp_path, ME, 7))
+    assert device.state is state
+    assert text in said(device)
 
 
 def test_the_link_of_the_virtual_port_can_be_made(tmp_path: Path) -> None:
