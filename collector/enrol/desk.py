@@ -28,6 +28,7 @@ _WINDOW_S, _PER_ADDRESS = 900, 30  # refused attempts; an address may stand for 
 _KEPT_S = 30 * 86_400  # used and expired tokens stay so long, to be looked at
 #: A PC that was switched off for long: so long after its certificate has ended it may still renew it.
 GRACE = timedelta(days=30)
+_GRACE_US = round(GRACE.total_seconds()) * _S
 DEFAULT_VALID_S = 7 * 86_400
 LONGEST_VALID_S = 30 * 86_400
 
@@ -98,13 +99,16 @@ class EnrolDesk:
         """The first certificate of a key. Raises RefusedError."""
         now_us = microseconds(self._ledger.clock())
         with self._ledger.read() as connection:
-            self._brake(connection, address, now_us)
+            brake = self._brake(connection, address, now_us)
+            known = enrol.token_of(connection, digest(wanted.secret)) is not None
+        if brake and not known:
+            raise brake
         try:
             asked = read_request(wanted.request)
             with self._ledger.write() as connection:
                 return self._given(self._enrolled(connection, wanted, asked, address, now_us))
         except RefusedError as error:
-            self._failed(wanted.agent, address, now_us, error.key)
+            self._failed(wanted.agent, address, now_us, brake or error)
             raise
 
     def renew(self, request: str, address: str) -> Given:
@@ -115,13 +119,17 @@ class EnrolDesk:
         """
         now_us = microseconds(self._ledger.clock())
         with self._ledger.read() as connection:
-            self._brake(connection, address, now_us)
+            brake = self._brake(connection, address, now_us)
         try:
             asked = read_request(request)
+            with self._ledger.read() as connection:
+                known = enrol.newest_of_key(connection, asked.key) is not None
+            if brake and not known:
+                raise brake
             with self._ledger.write() as connection:
                 return self._given(self._renewed(connection, asked, now_us))
         except RefusedError as error:
-            self._failed("", address, now_us, error.key)
+            self._failed("", address, now_us, brake or error)
             raise
 
     def holder(self, serial: str) -> Certificate | None:
@@ -132,11 +140,14 @@ class EnrolDesk:
         return found if found and found.revoked_us is None and found.begins_us <= now_us < found.ends_us else None
 
     def revoke(self, by: User, agent: str) -> int:
-        """Take an agent's identity and open tokens back; how many certificates. Raises NothingFoundError."""
+        """Take an agent's identity and open tokens back; how many certificates. Raises NothingFoundError.
+
+        Also one that has ended, as long as it could still be renewed.
+        """
         now_us = microseconds(self._ledger.clock())
         with self._ledger.write() as connection:
             tokens = enrol.void_tokens(connection, [agent], now_us)
-            count = enrol.revoke(connection, agent, now_us, by.name, "revoked")
+            count = enrol.revoke(connection, agent, now_us, by.name, "revoked", ended_after_us=now_us - _GRACE_US)
             if not count and not tokens:
                 raise CollectorNothingFoundError("enrol.nothing_to_revoke", agent=agent[:64])
             _note(connection, now_us, by, "enrol.revoked", agent, {"certificates": count, "tokens": tokens})
@@ -186,7 +197,15 @@ class EnrolDesk:
         if not enrol.use_token(connection, token, now_us, address, asked.key):
             raise RefusedError("enroll.token_void")
         signed = self.authority.agent(asked, token.agent, moment(now_us))
-        enrol.revoke(connection, token.agent, now_us, "tillwatch", "superseded", keep_key=asked.key)
+        enrol.revoke(
+            connection,
+            token.agent,
+            now_us,
+            "tillwatch",
+            "superseded",
+            ended_after_us=now_us - _GRACE_US,
+            keep_key=asked.key,
+        )
         found = _certificate(signed, token.agent, token.site, asked.key, "enrolled", now_us)
         enrol.add_certificate(connection, found)
         detail = {"site": token.site, "token": token.id, "serial": found.serial}
@@ -199,7 +218,7 @@ class EnrolDesk:
             raise RefusedError("enroll.key_unknown")
         if held.revoked_us is not None:
             raise RefusedError("enroll.revoked", when=_shown(held.revoked_us))
-        if now_us > held.ends_us + round(GRACE.total_seconds()) * _S:
+        if now_us > held.ends_us + _GRACE_US:
             raise RefusedError("enroll.too_late", when=_shown(held.ends_us))
         if now_us < (held.begins_us + held.ends_us) // 2:
             return held
@@ -212,17 +231,26 @@ class EnrolDesk:
     def _given(self, found: Certificate) -> Given:
         return Given(found.pem, self._broker, self._fleet_key)
 
-    def _brake(self, connection: Connection, address: str, now_us: int) -> None:
-        count, first = accounts.attempts_since(connection, _subject(address), now_us - _WINDOW_S * _S)
-        if count >= _PER_ADDRESS:
-            left_us = (first or now_us) + _WINDOW_S * _S - now_us
-            raise RefusedError("enroll.too_many", 429, minutes=max(1, -(-left_us // (60 * _S))))
+    def _brake(self, connection: Connection, address: str, now_us: int) -> RefusedError | None:
+        """What strangers at this address are told, when too many of them were refused.
 
-    def _failed(self, agent: str, address: str, now_us: int, why: str) -> None:
+        It spares the ledger, it is no lock: 256 bits are not guessed, and behind one address may stand a hospital
+        whose PCs have good tokens and keys that the collector knows.
+        """
+        count, first = accounts.attempts_since(connection, _subject(address), now_us - _WINDOW_S * _S)
+        if count < _PER_ADDRESS:
+            return None
+        left_us = (first or now_us) + _WINDOW_S * _S - now_us
+        return RefusedError("enroll.too_many", 429, minutes=max(1, -(-left_us // (60 * _S))))
+
+    def _failed(self, agent: str, address: str, now_us: int, why: RefusedError) -> None:
+        """Count it and write it down; who is braked already is not written down any more."""
+        if why.key == "enroll.too_many":
+            return
         with self._ledger.write() as connection:
             accounts.drop_attempts(connection, before_us=now_us - _WINDOW_S * _S)
             accounts.add_attempt(connection, _subject(address), now_us)
-            _note(connection, now_us, None, "enrol.refused", agent, {"why": why}, address)
+            _note(connection, now_us, None, "enrol.refused", agent, {"why": why.key}, address)
 
 
 def _check(wanted: Sequence[tuple[str, str]], valid_s: int) -> None:

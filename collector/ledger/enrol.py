@@ -125,11 +125,18 @@ def newest_of_agents(connection: Connection) -> list[Certificate]:
 
 
 def revoke(
-    connection: Connection, agent: str, now_us: int, by: str, reason: str, *, keep_key: str | None = None
+    connection: Connection,
+    agent: str,
+    now_us: int,
+    by: str,
+    reason: str,
+    *,
+    ended_after_us: int,
+    keep_key: str | None = None,
 ) -> int:
-    """Revoke what an agent holds, except certificates of one key; how many there were that had not ended."""
+    """Revoke what an agent holds, except certificates of one key; how many there were that end after that time."""
     c = certificates.c
-    query = update(certificates).where(c.agent == agent, c.revoked_us.is_(None), c.ends_us > now_us)
+    query = update(certificates).where(c.agent == agent, c.revoked_us.is_(None), c.ends_us >= ended_after_us)
     if keep_key is not None:
         query = query.where(c.key != keep_key)
     return connection.execute(query.values(revoked_us=now_us, revoked_by=by, reason=reason)).rowcount

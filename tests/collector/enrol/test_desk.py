@@ -116,6 +116,19 @@ def test_a_new_key_ends_the_old_ones_certificate(desk: EnrolDesk, requests: list
     assert len(x509.load_pem_x509_crl(desk.revocations().encode())) == 1
 
 
+def test_what_has_ended_and_could_be_renewed_is_revoked_too(
+    desk: EnrolDesk, requests: list[str], clock: FixedClock
+) -> None:
+    """A PC that was replaced, or whose identity was taken back, while it was switched off."""
+    desk.enrol(wanted(one(desk), requests[0]), HERE)
+    clock.advance(days=100)
+    desk.enrol(wanted(one(desk), requests[1]), HERE)
+    assert refused(desk.renew, requests[0], HERE) == "enroll.revoked"
+    clock.advance(days=100)
+    assert desk.revoke(CONSOLE, AGENT) == 1
+    assert refused(desk.renew, requests[1], HERE) == "enroll.revoked"
+
+
 def test_renewal_keeps_the_key_and_knows_its_time(desk: EnrolDesk, requests: list[str], clock: FixedClock) -> None:
     assert refused(desk.renew, requests[0], HERE) == "enroll.key_unknown"
     first = desk.enrol(wanted(one(desk), requests[0]), HERE)
@@ -154,14 +167,24 @@ def test_who_is_revoked_stays_out(desk: EnrolDesk, requests: list[str], clock: F
         desk.revoke(CONSOLE, "nobody")
 
 
-def test_refused_attempts_are_braked_by_address(desk: EnrolDesk, requests: list[str], clock: FixedClock) -> None:
-    token = one(desk)
+def test_strangers_at_an_address_are_braked_and_nobody_else(
+    desk: EnrolDesk, requests: list[str], clock: FixedClock, ledger: Ledger
+) -> None:
+    token, stranger = one(desk), Wanted("y" * 43, AGENT, SITE, requests[0])
     for _ in range(30):
-        assert refused(desk.enrol, Wanted("y" * 43, AGENT, SITE, requests[0]), HERE) == "enroll.token_unknown"
-    assert refused(desk.enrol, wanted(token, requests[0]), HERE) == "enroll.too_many"
-    assert desk.enrol(wanted(token, requests[0]), "10.9.9.9").certificate  # another address is not to blame
-    clock.advance(minutes=15, seconds=1)
+        assert refused(desk.enrol, stranger, HERE) == "enroll.token_unknown"
+    assert refused(desk.enrol, stranger, HERE) == "enroll.too_many"
+    assert refused(desk.renew, requests[0], HERE) == "enroll.too_many"  # a key that was never signed
+    assert refused(desk.enrol, stranger, "10.9.9.9") == "enroll.token_unknown"
+    # Behind one address may be a hospital: who has a good token, or a key that is known, is let in.
+    assert desk.enrol(wanted(token, requests[0]), HERE).certificate
+    assert desk.renew(requests[0], HERE).certificate
     assert refused(desk.enrol, wanted(token, requests[1]), HERE) == "enroll.token_used"
+    with ledger.read() as connection:
+        told = audit.entries(connection, action="enrol.refused", limit=100)
+    assert len(told) == 31  # who is braked is not written down for ever
+    clock.advance(minutes=15, seconds=1)
+    assert refused(desk.enrol, stranger, HERE) == "enroll.token_unknown"
 
 
 def test_two_thousand_tokens_or_none(desk: EnrolDesk, ledger: Ledger) -> None:
