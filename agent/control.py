@@ -86,7 +86,7 @@ class ControlServer:
     def _answer(self, line: bytes) -> Any:
         try:
             asked = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {"error": "not JSON"}
         answer = self._answers.get(str(asked.get("op"))) if isinstance(asked, dict) else None
         return answer(asked) if answer else {"error": f"unknown op; known: {', '.join(self._answers)}"}

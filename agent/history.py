@@ -21,6 +21,7 @@ from drivers.detection import AUTO
 from drivers.observations import Outcome
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
+_LARGEST = 2**63 - 1  # what SQLite can hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +64,13 @@ class History:
         """Newest first."""
         conditions: list[str] = []
         values: list[object] = []
+        trace = None if wanted.trace is None else _plain(wanted.trace)
         for condition, value in (
             ("started_ns >= ?", wanted.since_ns),
             ("started_ns < ?", wanted.until_ns),
             ("amount = ?", wanted.amount),
-            ("last4 = ?", wanted.last4),
-            ("trace = ?", wanted.trace),
+            ("last4 = ?", None if wanted.last4 is None else _plain(wanted.last4)),
+            ("ltrim(trace, '0') = ltrim(?, '0')", trace),  # people leave out its leading zeros
             ("outcome = ?", None if wanted.outcome is None else str(wanted.outcome)),
             ("pending = ?", 1 if wanted.pending else None),
         ):
@@ -83,7 +85,7 @@ class History:
     def transaction(self, wanted: str) -> TransactionData:
         """The transaction of that id, or of the only one that begins like it; in doubt, with all questions so far."""
         rows = self._db.execute(
-            "SELECT data FROM transactions WHERE id >= ?1 AND id < ?1 || '~' LIMIT 2", (wanted.upper(),)
+            "SELECT data FROM transactions WHERE id >= ?1 AND id < ?1 || '~' LIMIT 2", (_plain(wanted).upper(),)
         ).fetchall()
         if len(rows) != 1:
             raise NothingFoundError("history.ambiguous" if rows else "history.not_found", id=wanted)
@@ -124,7 +126,7 @@ class History:
 def parse_moment(text: str, now_s: float | None = None) -> int:
     """A time as people write it, in wall-clock nanoseconds: `today`, `yesterday`, `90m`, `2h`, `7d`, ISO 8601.
 
-    Raises UsageError when it is none of these.
+    Times that the journal's numbers don't reach are its first or last. Raises UsageError when it is none of these.
     """
     now = datetime.fromtimestamp(time.time() if now_s is None else now_s).astimezone()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -132,14 +134,14 @@ def parse_moment(text: str, now_s: float | None = None) -> int:
         moment = midnight
     elif text == "yesterday":
         moment = midnight - timedelta(days=1)
-    elif ago := re.fullmatch(r"(\d{1,6})([mhd])", text):
-        moment = now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
     else:
         try:
-            moment = datetime.fromisoformat(text).astimezone()
+            ago = re.fullmatch(r"(\d{1,6})([mhd])", text)
+            since = timedelta(seconds=int(ago[1]) * _UNITS[ago[2]]) if ago else None
+            moment = datetime.fromisoformat(text).astimezone() if since is None else now - since
         except (ValueError, OverflowError):
             raise UsageError("history.bad_moment", text=text) from None
-    return int(moment.timestamp() * 1_000_000_000)
+    return max(-_LARGEST, min(int(moment.timestamp() * 1_000_000_000), _LARGEST))
 
 
 def parse_amount(text: str) -> int:
@@ -148,3 +150,8 @@ def parse_amount(text: str) -> int:
     if found is None:
         raise UsageError("history.bad_amount", text=text)
     return int(found[1]) * 100 + int((found[2] or "0").ljust(2, "0"))
+
+
+def _plain(text: str) -> str:
+    """As SQLite takes it: bytes that are no UTF-8 can stand in an argument, and in no journal."""
+    return text.encode("utf-8", "replace").decode()

@@ -18,7 +18,7 @@ def parse_stored(payload: bytes) -> Stored | None:
     """The message, or None when it is none."""
     try:
         body = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(body, dict):
         return None

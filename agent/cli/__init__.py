@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,7 @@ VERBS: dict[str, str] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0 done, 1 bad or nothing found, 2 usage, 3 unreachable."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _speak_any_language()
     texts = Texts(language_of_environment())
     verb = arguments[0] if arguments and arguments[0] in VERBS else None
     parser = _parser(texts, verb)
@@ -65,6 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`| head`): no more to say, and nothing to report at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _speak_any_language() -> None:
+    """What this terminal's encoding does not have is written as an escape (in JSON, too) instead of ending the verb."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _parser(texts: Texts, chosen: str | None) -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 
 from agent.cli import add_config, add_json
 from agent.cli.layout import columns
@@ -16,6 +17,9 @@ from agent.journal import FILE_NAME
 from agent.money import show_amount
 from agent.texts import Texts
 from drivers.observations import Outcome
+
+_MOST = 1_000_000
+_DOUBTS = Filter(pending=True)  # `--pending` and nothing else
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         trace=args.trace,
         outcome=_outcome(args.outcome) if args.outcome else None,
         pending=args.pending,
-        limit=max(1, args.limit),
+        limit=min(max(1, args.limit), _MOST),
     )
     with History(config.agent.state_dir / FILE_NAME) as history:
         found = list(history.transactions(wanted))
@@ -52,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         for data in found:
             print(json.dumps(to_plain(data), ensure_ascii=False))
     elif not found:
-        print(texts.say("history.none"))
+        print(texts.say("history.none_pending" if replace(wanted, limit=_DOUBTS.limit) == _DOUBTS else "history.none"))
     else:
         head = tuple(texts.say(f"history.column_{name}") for name in _COLUMNS)
         print("\n".join(columns([head, *(_row(data, texts) for data in found)])))
