@@ -205,7 +205,7 @@ class Daemon:
     def _begin_anew(self) -> None:
         """Where another configuration waits and nothing is under way: end, and be started again with it."""
         books = [watcher.book for watcher in self._engine.watchers.values()]
-        if self._reconfigure.may_now(books, not self._confirmer.idle, time.time_ns()):
+        if self._reconfigure.may_now(books, not self._confirmer.idle, _now()):
             self.again = self._stopping = True
 
     def _read_tap(self) -> None:

@@ -130,7 +130,7 @@ def parse(text: str) -> Document:
     version, expires = data.get("version"), data.get("expires")
     if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version < 2**31:
         raise FleetError(phrase("fleet.version", found=shown(version)))
-    if not isinstance(expires, datetime) or expires.tzinfo is None:
+    if not isinstance(expires, datetime) or expires.tzinfo is None or not 1 < expires.year < 9999:
         raise FleetError(phrase("fleet.expires", found=shown(expires)))
     return Document(version, expires.astimezone(UTC), groups(data))
 

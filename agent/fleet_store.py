@@ -20,6 +20,9 @@ from agent.config_schema import AGENT, host_name
 from agent.fleet import Document, FleetError, Overlay, overlay_of, parse
 from agent.phrase import phrase
 
+#: so often an agent may begin with a version that has never run for long, before the one before holds again
+MOST_STARTS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -27,7 +30,7 @@ class Refused:
 
     version: int
     reason: str
-    signed: bool  # an unsigned one is only told: it must not keep a good one of that number out
+    signed: bool  # the number is a signed document's own: nothing up to it is looked at again
 
 
 class FleetStore:
@@ -38,51 +41,93 @@ class FleetStore:
 
     def current(self) -> Document | None:
         """The version in force; None when there is none, or the file can't be used (then the PC's own file holds)."""
-        return self._document("current.json")
+        try:
+            return parse(json.loads(self._text("current.json"))["document"])
+        except (OSError, ValueError, KeyError, TypeError, FleetError):
+            return None
 
     def seen(self) -> int:
         """The highest version that was taken or refused: nothing up to there is looked at again."""
-        current, refused = self.current(), self.refused()
-        return max(current.version if current else 0, refused.version if refused and refused.signed else 0)
+        current = self.current()
+        try:
+            refused = int(json.loads(self._text("refused.json"))["seen"])
+        except (OSError, ValueError, KeyError, TypeError):
+            refused = 0
+        return max(current.version if current else 0, refused)
 
     def refused(self) -> Refused | None:
         """The newest version that was not taken; None when there is none newer than the one in force."""
         try:
-            found = json.loads((self.folder / "refused.json").read_text(encoding="utf-8"))
+            found = json.loads(self._text("refused.json"))
             return Refused(int(found["version"]), str(found["reason"]), found["signed"] is True)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def take(self, document: str) -> None:
-        """A verified document is in force from now on. Raises OSError."""
+    def take(self, document: Document, text: str, *, on_trial: bool) -> None:
+        """A verified document is in force from now on. `on_trial`: it changes something here. Raises OSError."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        current = self.folder / "current.json"
-        if current.exists():
-            self._write("previous.json", current.read_text(encoding="utf-8"))
-        self._write("current.json", json.dumps({"document": document}))
+        before = self.current()
+        starts = self._starts(before.version if before else None)
+        if on_trial or starts is not None:  # what changes nothing is as good as what it stands upon
+            self._write_trial(document.version, 0 if on_trial or starts is None else starts)
+        if before is not None and starts is None:  # only what has proved itself is gone back to
+            self._write("previous.json", self._text("current.json"))
+        self._write("current.json", json.dumps({"document": text}))
         (self.folder / "refused.json").unlink(missing_ok=True)
 
     def refuse(self, refused: Refused) -> None:
         """Remember that it was not taken. Raises OSError."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        self._write("refused.json", json.dumps(asdict(refused)))
+        seen = max(self.seen(), refused.version if refused.signed else 0)
+        self._write("refused.json", json.dumps(asdict(refused) | {"seen": seen}))
+
+    # -- a version on trial: until an agent has run with it for a while, it may turn out that none can ---------
+
+    def begin(self, version: int | None) -> int:
+        """An agent starts with this version; how often, while it is on trial. 0: it has proved itself, or none is.
+
+        Raises OSError.
+        """
+        starts = self._starts(version)
+        if starts is None or version is None:
+            return 0
+        self._write_trial(version, starts + 1)
+        return starts + 1
+
+    def ended_well(self, version: int | None) -> None:
+        """The agent was told to end: that start is not held against the version. Raises OSError."""
+        if version is not None and self._starts(version) is not None:
+            self._write_trial(version, 0)
+
+    def prove(self, version: int | None) -> None:
+        """An agent has run with this version: it works. Raises OSError."""
+        if self._starts(version) is not None:
+            (self.folder / "trial.json").unlink(missing_ok=True)
 
     def go_back(self, reason: str) -> None:
         """The version in force did not work: the one before holds again, or none. Raises OSError."""
         current = self.current()
+        if current is not None:
+            self.refuse(Refused(current.version, reason, signed=True))
         previous = self.folder / "previous.json"
         if previous.exists():
             previous.replace(self.folder / "current.json")
         else:
             (self.folder / "current.json").unlink(missing_ok=True)
-        if current is not None:
-            self.refuse(Refused(current.version, reason, signed=True))
+        (self.folder / "trial.json").unlink(missing_ok=True)
 
-    def _document(self, name: str) -> Document | None:
+    def _starts(self, version: int | None) -> int | None:
         try:
-            return parse(json.loads((self.folder / name).read_text(encoding="utf-8"))["document"])
-        except (OSError, ValueError, KeyError, TypeError, FleetError):
+            found = json.loads(self._text("trial.json"))
+            return int(found["starts"]) if found["version"] == version else None
+        except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def _write_trial(self, version: int, starts: int) -> None:
+        self._write("trial.json", json.dumps({"version": version, "starts": starts}))
+
+    def _text(self, name: str) -> str:
+        return (self.folder / name).read_text(encoding="utf-8")
 
     def _write(self, name: str, text: str) -> None:
         descriptor, beside = tempfile.mkstemp(dir=self.folder, prefix=f".{name}.")
@@ -97,8 +142,8 @@ class FleetStore:
             raise
 
 
-def verified(key: str, document: str, signature: str, newer_than: int, now: datetime) -> Document:
-    """The document, when it is signed with that key (base64), newer, and not expired. Raises FleetError."""
+def verified(key: str, document: str, signature: str) -> Document:
+    """The document, when it is signed with that key (base64). Raises FleetError."""
     from agent.enroll.ed25519 import verify  # its arithmetic is wanted a few times a year
 
     try:
@@ -108,12 +153,16 @@ def verified(key: str, document: str, signature: str, newer_than: int, now: date
         good = False
     if not good:
         raise FleetError(phrase("fleet.bad_signature"))
-    found = parse(document)
-    if found.version <= newer_than:
-        raise FleetError(phrase("fleet.older", found=found.version, have=newer_than))
-    if now >= found.expires:
-        raise FleetError(phrase("fleet.expired", found=found.version, when=f"{found.expires:%Y-%m-%d %H:%M} UTC"))
-    return found
+    return parse(document)
+
+
+def refuse_old(document: Document, seen: int, now: datetime) -> None:
+    """Raises FleetError where the document has expired, or is not newer than all that was taken or refused."""
+    if document.version <= seen:
+        raise FleetError(phrase("fleet.older", found=document.version, have=seen))
+    if now >= document.expires:
+        when = f"{document.expires:%Y-%m-%d %H:%M} UTC"
+        raise FleetError(phrase("fleet.expired", found=document.version, when=when))
 
 
 def overlay_for(data: Mapping[str, Any], environ: Mapping[str, str]) -> Overlay | None:

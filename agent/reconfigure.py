@@ -13,9 +13,11 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.payments import Book
+from agent.payments import At, Book
 
 QUIET_S = 5.0
+#: a line that is never so quiet (an application that asks for the state each second) is not waited for any longer
+PATIENCE_S = 900.0
 LOOK_S = 1.0
 _S = 1_000_000_000
 
@@ -25,6 +27,7 @@ class Reconfigure:
 
     def __init__(self) -> None:
         self._wanted = threading.Event()
+        self._since_mono_ns: int | None = None
 
     def want(self) -> None:
         """Another configuration is in force: take it as soon as it hurts nobody."""
@@ -35,15 +38,19 @@ class Reconfigure:
         """Whether one waits."""
         return self._wanted.is_set()
 
-    def may_now(self, books: Iterable[Book], asking: bool, wall_ns: int) -> bool:
+    def may_now(self, books: Iterable[Book], asking: bool, now: At) -> bool:
         """Whether the moment is quiet: no exchange under way, nothing being asked, no frame for some seconds."""
-        if not self.wanted or asking:
+        if not self.wanted:
             return False
-        for book in books:
-            heard = book.last_frame_wall_ns
-            if book.busy or (heard is not None and 0 <= wall_ns - heard < QUIET_S * _S):
-                return False
-        return True
+        if self._since_mono_ns is None:
+            self._since_mono_ns = now.mono_ns
+        patient = now.mono_ns - self._since_mono_ns < PATIENCE_S * _S
+        return not asking and not any(book.busy or (patient and _heard_of_late(book, now)) for book in books)
+
+
+def _heard_of_late(book: Book, now: At) -> bool:
+    heard = book.last_frame_wall_ns
+    return heard is not None and 0 <= now.wall_ns - heard < QUIET_S * _S
 
 
 def restart_service(pid: int, proc: Path = Path("/proc")) -> bool:

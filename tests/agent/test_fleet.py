@@ -6,6 +6,7 @@ import argparse
 import base64
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,14 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.cli import run as run_verb
-from agent.config import load
+from agent.config import Config, load
+from agent.enroll import fleet_watch
+from agent.enroll.door import Answer, Door
 from agent.enroll.fleet_watch import FleetWatch
+from agent.enroll.identity import Enrolment, Identity
 from agent.errors import UnreachableError
 from agent.fleet import FleetError, overlay_of, parse
-from agent.fleet_store import FleetStore, verified
+from agent.fleet_store import MOST_STARTS, FleetStore, refuse_old, verified
 from agent.log import logger
-from agent.payments import Book, Payment, State
-from agent.reconfigure import Reconfigure, restart_service
+from agent.payments import At, Book, Payment, State
+from agent.reconfigure import PATIENCE_S, Reconfigure, restart_service
 from agent.texts import LANGUAGES, Texts
 from drivers.observations import Facts, Kind
 
@@ -154,12 +158,35 @@ def test_a_foreign_signature_keeps_no_good_version_out(pc: Pc) -> None:
 
 
 def test_old_documents_are_not_brought_back(pc: Pc) -> None:
-    with pytest.raises(FleetError):
-        verified(PUBLIC, HEAD.format(4), signed(HEAD.format(4)), 4, NOW)
+    def refused(text: str, seen: int, now: datetime) -> bool:
+        try:
+            refuse_old(verified(PUBLIC, text, signed(text)), seen, now)
+        except FleetError:
+            return True
+        return False
+
     short = f"version = 5\nexpires = {NOW + timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}\n"
-    assert verified(PUBLIC, short, signed(short), 4, NOW).version == 5
-    with pytest.raises(FleetError):
-        verified(PUBLIC, short, signed(short), 4, NOW + timedelta(minutes=1))
+    assert not refused(short, 4, NOW)
+    assert refused(short, 5, NOW)
+    assert refused(short, 4, NOW + timedelta(minutes=1))
+
+    pc.offer(HEAD.format(5) + BODY)
+    bad = HEAD.format(7) + '[[group]]\n[group.terminal.pos1]\nprotocol = "klingon"\n'
+    pc.offer(bad)
+    for text in (HEAD.format(4), HEAD.format(6) + BODY, bad):  # taken before, passed over, refused
+        pc.offer(text)
+        assert (load(pc.path, {}).fleet_version, pc.store.seen()) == (5, 7)
+
+
+def test_a_number_that_nobody_signed_keeps_nothing_out(pc: Pc) -> None:
+    """A collector in the wrong hands, without the key, sends an old document and says that it is the newest of all."""
+    pc.offer(HEAD.format(3) + BODY)
+    old = HEAD.format(2) + BODY
+    for text, signature in ((old, signed(old)), (old, "")):
+        pc.watch().consider(PUBLIC, text, signature, 2**31 - 1)
+        assert pc.store.seen() == 3
+    pc.offer(HEAD.format(4))
+    assert load(pc.path, {}).fleet_version == 4
 
 
 def test_damaged_files_and_files_changed_since_leave_the_pcs_own_configuration(pc: Pc) -> None:
@@ -177,6 +204,7 @@ def test_damaged_files_and_files_changed_since_leave_the_pcs_own_configuration(p
 def test_what_does_not_start_is_undone(pc: Pc, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon that begins anew fails: the version before is in force again, and the agent runs."""
     pc.offer(HEAD.format(3) + BODY)
+    pc.store.prove(3)
     started: list[int | None] = []
 
     def run(config: object) -> tuple[int, bool]:
@@ -197,13 +225,94 @@ def test_what_does_not_start_is_undone(pc: Pc, monkeypatch: pytest.MonkeyPatch) 
     assert (refused.version, pc.store.seen()) == (4, 4)
 
 
+class Agents:
+    """What `tillwatch run` starts, one after the other: each is a function, and ends as that returns or raises."""
+
+    def __init__(self, pc: Pc, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pc = pc
+        self.versions: list[int | None] = []
+        monkeypatch.setattr(run_verb, "_run", self._run)
+        monkeypatch.setenv("TILLWATCH_LOG__LEVEL", "info")
+
+    def start(self, *lives: Callable[[], bool]) -> None:
+        self._lives = list(lives)
+        assert run_verb.run(argparse.Namespace(config=str(self.pc.path))) == 0
+
+    def _run(self, config: Config) -> tuple[int, bool]:
+        self.versions.append(config.fleet_version)
+        return 0, self._lives.pop(0)()
+
+
+def _fails() -> bool:
+    raise UnreachableError("bridge.unreachable", path="/run/x")
+
+
+def _is_told_to_end() -> bool:
+    return False
+
+
+def _crashes() -> bool:
+    raise MemoryError
+
+
+def test_a_version_on_trial_is_undone_also_when_the_pc_went_off_between(
+    pc: Pc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = Agents(pc, monkeypatch)
+    pc.offer(HEAD.format(3) + BODY)
+    agents.start(_fails, _is_told_to_end)  # a new process: it has not run with version 3 before
+    assert agents.versions == [3, None]
+    assert pc.store.seen() == 3
+
+    pc.offer(HEAD.format(4) + BODY)
+    pc.store.prove(4)
+    pc.offer(HEAD.format(5) + "[[group]]\n[group.terminal.pos1]\nbaudrate = 300\n")
+    pc.offer(HEAD.format(6) + "[[group]]\n[group.terminal.pos1]\nbaudrate = 600\n")
+    agents.start(_fails, _is_told_to_end)
+    assert agents.versions[2:] == [6, 4]  # 5 never proved itself
+    with pytest.raises(UnreachableError):
+        agents.start(_fails)  # 4 did: what fails now is something else
+    assert load(pc.path, {}).fleet_version == 4
+
+
+def test_a_version_that_kills_every_agent_is_undone(pc: Pc, monkeypatch: pytest.MonkeyPatch) -> None:
+    agents = Agents(pc, monkeypatch)
+    pc.offer(HEAD.format(3) + BODY)
+    for _ in range(MOST_STARTS * 2):
+        agents.start(_is_told_to_end)  # a PC that is switched off each evening
+    for _ in range(MOST_STARTS):
+        with pytest.raises(MemoryError):
+            agents.start(_crashes)
+    agents.start(_is_told_to_end)
+    assert agents.versions[-2:] == [3, None]
+    refused = pc.store.refused()
+    assert refused is not None
+    assert "5 times" in refused.reason
+
+
+def test_who_has_run_with_a_version_for_a_while_proves_it_and_no_other(pc: Pc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Door, "ask", lambda *_: Answer(204, {}))
+    monkeypatch.setattr(fleet_watch, "TRIAL_S", 0.0)
+    identity, agreed = Identity.below(pc.path.parent), Enrolment("https://c", "a", "s", "mqtts://b", PUBLIC)
+    running = pc.watch()
+    running.consider(PUBLIC, HEAD.format(3) + BODY, signed(HEAD.format(3) + BODY), 3)
+    running.look(identity, agreed)  # it has taken version 3 and waits for a quiet moment
+    assert pc.store.begin(3) == 1
+    pc.watch().look(identity, agreed)
+    assert pc.store.begin(3) == 0
+
+
+def at(wall_s: int, mono_s: int = 0) -> At:
+    return At(wall_s * 1_000_000_000, mono_s * 1_000_000_000, "")
+
+
 def test_the_moment_is_quiet_when_nothing_is_under_way() -> None:
     waiting = Reconfigure()
     quiet, second = Book(), 1_000_000_000
-    assert not waiting.may_now([quiet], False, 0)
+    assert not waiting.may_now([quiet], False, at(0))
     waiting.want()
-    assert waiting.may_now([quiet], False, 0)
-    assert not waiting.may_now([quiet], True, 0)
+    assert waiting.may_now([quiet], False, at(0))
+    assert not waiting.may_now([quiet], True, at(0))
     payment = Payment(
         id="P",
         state=State.OPEN,
@@ -213,11 +322,17 @@ def test_the_moment_is_quiet_when_nothing_is_under_way() -> None:
         started_wall_ns=0,
         deadline_mono_ns=0,
     )
-    assert not waiting.may_now([quiet, replace(quiet, current=payment)], False, 0)
+    busy = replace(quiet, current=payment)
+    assert not waiting.may_now([quiet, busy], False, at(0))
     heard = replace(quiet, last_frame_wall_ns=100 * second)
-    assert not waiting.may_now([heard], False, 104 * second)
-    assert waiting.may_now([heard], False, 106 * second)
-    assert waiting.may_now([heard], False, 50 * second)  # the clock was set back: no reason to wait for ever
+    assert not waiting.may_now([heard], False, at(104))
+    assert waiting.may_now([heard], False, at(106))
+    assert waiting.may_now([heard], False, at(50))  # the clock was set back: no reason to wait for ever
+    # A line where something passes each second is waited for as long; a payment for as long as it takes.
+    assert not waiting.may_now([heard], False, at(104, round(PATIENCE_S) - 1))
+    assert waiting.may_now([heard], False, at(104, round(PATIENCE_S)))
+    assert not waiting.may_now([busy], False, at(104, 10 * round(PATIENCE_S)))
+    assert not waiting.may_now([heard], True, at(104, 10 * round(PATIENCE_S)))
 
 
 def test_only_a_bridge_that_systemd_starts_again_is_ended(tmp_path: Path) -> None:
@@ -242,4 +357,4 @@ def test_no_text_makes_it_stumble(text: str) -> None:
 def test_the_store_keeps_whole_files(pc: Pc) -> None:
     pc.offer(HEAD.format(3) + BODY)
     assert json.loads((pc.store.folder / "current.json").read_text())["document"].startswith("version = 3")
-    assert {path.name for path in pc.store.folder.iterdir()} == {"current.json"}
+    assert {path.name for path in pc.store.folder.iterdir()} == {"current.json", "trial.json"}
