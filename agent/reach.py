@@ -115,9 +115,9 @@ class Reach:
         alive = tap is not None and tap.hello.ring == ring
         if tap is not None:
             tap.close()
+        self._reap()  # it may have become its successor, which is nobody's child
         if not alive:
             self._log.error("bridge.lost", child=self._child)
-            self._reap()
             # systemd starts a service again within a moment, with the same lines and ring: then nothing is lost.
             self._lost_due = time.monotonic() + (SUCCESSOR_S if self._service else 0)
         self.soon()

@@ -1,6 +1,6 @@
-"""`python -m agent.bridge FD [KEPT]`: the bridge process. Its settings come as JSON on the descriptor FD.
+"""`python -m agent.bridge FD [BRIDGE]`: the bridge process. Its settings come as JSON on the descriptor FD.
 
-KEPT is what the process left that has become this one (handover.py).
+BRIDGE is a descriptor, too: it leads to the running bridge that this one succeeds (takeover.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from agent.bridge.loop import IN, Loop
 from agent.bridge.opener import Opener
 from agent.bridge.ring import Ring
 from agent.bridge.server import Server
-from agent.bridge.successor import Successor
+from agent.bridge.successor import HELD_BACK, POLL_S, Successor
+from agent.bridge.takeover import Takeover, Unwanted
 from agent.notify import Watchdog, notify
 from drivers.links.base import LinkError
 
@@ -37,13 +38,19 @@ _UNREACHABLE = 3
 _STORE = "TILLWATCH_FD_STORE"  # set by the unit, with FileDescriptorStoreMax
 
 
-def main(descriptor: int, kept: int | None = None) -> int:
-    """Run until SIGTERM, SIGINT or `stop`; returns the exit code. `kept`: what the process before has left."""
+def main(descriptor: int, bridge: int | None = None) -> int:
+    """Run until SIGTERM, SIGINT, `stop`, or until a successor has taken over; returns the exit code."""
     with open(descriptor, encoding="utf-8") as file:
         settings = json.load(file)
     log = Log(settings["log_level"], settings["log_format"])
-    store = "NOTIFY_SOCKET" in os.environ and os.environ.get(_STORE) == "1"
-    berths = Berths(received(kept), store)
+    takeover = None if bridge is None else Takeover(socket.socket(fileno=bridge))
+    try:
+        if takeover is not None:
+            takeover.detach()
+        store = "NOTIFY_SOCKET" in os.environ and os.environ.get(_STORE) == "1"
+        berths = Berths(received(takeover), store)
+    except Unwanted:
+        return 0
     try:
         os.makedirs(settings["run_dir"], mode=0o750, exist_ok=True)
         locked = _lock(settings["run_dir"], berths.berth("lock"))
@@ -54,7 +61,7 @@ def main(descriptor: int, kept: int | None = None) -> int:
         complain(f"another bridge runs in {settings['run_dir']}. Stop it, or give this one its own run_dir.")
         return _UNREACHABLE
     try:
-        return _serve(settings, log, berths)
+        return _serve(settings, log, berths, takeover)
     except LinkError as error:
         complain(f"{error.detail}. Mend it and start again.")
         return _UNREACHABLE
@@ -63,42 +70,62 @@ def main(descriptor: int, kept: int | None = None) -> int:
         return _UNREACHABLE
 
 
-def _serve(settings: dict[str, Any], log: Log, berths: Berths) -> int:
+def _serve(settings: dict[str, Any], log: Log, berths: Berths, takeover: Takeover | None) -> int:
     loop = Loop()
     loop.on_defect = lambda error: log.say("error", "bridge.defect", type=type(error).__name__, at=_place(error))
     ring = _ring(settings, berths.berth("ring"))
     opener = Opener(loop)
     lines: dict[str, Line] = {}
-
-    def stop() -> None:
-        loop.running = False
-
+    ours_to_close = takeover is None and not berths.stored
     try:
         for index, line in enumerate(settings["lines"]):
             lines[line["name"]] = Line(loop, opener, ring, log, berths, index, line)
         watch_plugs(loop, lines, log)
         about = _about(settings, ring.identity)
         path = os.path.join(settings["run_dir"], wire.SOCKET_NAME)
+
+        def stop() -> None:
+            """A terminal that is being asked gets its end, and the application's bytes that wait for that go out."""
+            if server.end_leases("stopping"):
+                loop.running = False
+            else:
+                loop.later(POLL_S, stop)
+
         server = Server(loop, ring, lines, log, path, about, stop, berths.berth("socket"))
-        successor = Successor(loop, lines, berths, settings, log)
+        successor = Successor(loop, server, berths, settings, log)
         _catch_signals(loop, stop, successor.prepare)
-        for name in berths.all_taken():
-            log.say("info", "bridge.not_taken_over", descriptor=name)
-        _begin_watchdog(loop)
         gc.collect()
         gc.freeze()  # what lives now lives for ever; collections stay short
-        notify("READY=1")
-        log.say("info", "bridge.ready", pid=os.getpid(), lines=",".join(lines), child=settings["child"])
+        if takeover is not None:
+            takeover.confirm()
+            ours_to_close = not berths.stored
+        _begin(loop, log, berths, settings, lines)
         loop.run()
+        if successor.gone:  # all of it is another process's
+            ours_to_close = False
+            return 0
+        successor.abandon()
+        server.flush()
         if berths.stored:  # whoever is started next finds the lines open; a stop for good closes them with the store
+            for opened in lines.values():
+                opened.release()
             berths.deposit_state()
-            lines = {}
         server.close()
     finally:
-        for opened in lines.values():
-            opened.close()
+        if ours_to_close:
+            for opened in lines.values():
+                opened.close()
     log.say("info", "bridge.stopped")
     return 0
+
+
+def _begin(loop: Loop, log: Log, berths: Berths, settings: dict[str, Any], lines: dict[str, Line]) -> None:
+    """From here on this process passes bytes."""
+    for name in berths.all_taken():
+        log.say("info", "bridge.not_taken_over", descriptor=name)
+    _begin_watchdog(loop)
+    notify("READY=1")
+    log.say("info", "bridge.ready", pid=os.getpid(), lines=",".join(lines), child=settings["child"])
 
 
 def _ring(settings: dict[str, Any], berth: Berth) -> Ring:
@@ -170,8 +197,9 @@ def _catch_signals(loop: Loop, stop: Callable[[], None], hand_over: Callable[[],
     wake.setblocking(False)
     signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
+        signal.signal(number, lambda *_: loop.later(0, stop))
     signal.signal(signal.SIGHUP, lambda *_: loop.later(0, hand_over))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     loop.add(ours.fileno(), IN, lambda _events: _empty(ours))
     _KEPT.extend((ours, wake))
 

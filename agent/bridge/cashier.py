@@ -187,8 +187,8 @@ class PtyCashier:
         self._bytes = 0
         self._out.clear()
         self._loop.remove(self.fd)
-        self._port.refresh()
-        self._berth.put(self.fd)  # the same number may be another pty now
+        if self._port.refresh():
+            self._berth.put(self.fd)
         self._loop.add(self.fd, IN | EDGE, self._handle)
         if was_open:
             self._line.cashier_closed()
@@ -225,8 +225,7 @@ class TcpCashier:
         self._stream: Stream | None = None
         loop.add(self._listener.fileno(), IN, self._accept)
         if (peer := peer_berth.take()) is not None:
-            self._serve(socket.socket(fileno=peer))
-            self.send(bytes.fromhex(peer_berth.state.get("waiting", "")))
+            self._serve(socket.socket(fileno=peer), bytes.fromhex(peer_berth.state.get("waiting", "")))
 
     @property
     def backlog(self) -> int:
@@ -267,9 +266,9 @@ class TcpCashier:
         self._serve(connection)
         self._line.cashier_opened()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket, waiting: bytes = b"") -> None:
         self._client = TcpLink(connection)
-        self._stream = Stream(self._loop, connection.fileno(), self._line.from_cashier, self._gone)
+        self._stream = Stream(self._loop, connection.fileno(), self._line.from_cashier, self._gone, waiting)
         self._peer_berth.put(connection.fileno())
 
     def _gone(self, _detail: str) -> None:
@@ -289,38 +288,38 @@ class TcpCashier:
 class SerialCashier:
     """A serial port towards the cashier application, itself perhaps away for a while."""
 
-    __slots__ = ("_dialed", "_line")
+    __slots__ = ("_line", "dialed")
 
     def __init__(
         self, loop: Loop, opener: Opener, line: Line, settings: dict[str, Any], address: str, berth: Berth
     ) -> None:
         self._line = line
-        self._dialed = Dialed(loop, opener, settings, address, berth, line.from_cashier, self._changed)
-        self._dialed.start()
+        self.dialed = Dialed(loop, opener, settings, address, berth, line.from_cashier, self._changed)
+        self.dialed.start()
 
     @property
     def backlog(self) -> int:
         """Bytes that wait to go out."""
-        return self._dialed.stream.backlog if self._dialed.stream else 0
+        return self.dialed.stream.backlog if self.dialed.stream else 0
 
     @property
     def state(self) -> str:
         """Whether the port is open."""
-        return "open" if self._dialed.stream else "closed"
+        return "open" if self.dialed.stream else "closed"
 
     def send(self, data: bytes) -> None:
         """Write, when the port is there."""
-        if self._dialed.stream:
-            self._dialed.stream.send(data)
+        if self.dialed.stream:
+            self.dialed.stream.send(data)
 
     def listen(self, on: bool) -> None:
         """Whether to take in more."""
-        if self._dialed.stream:
-            self._dialed.stream.listen(on)
+        if self.dialed.stream:
+            self.dialed.stream.listen(on)
 
     def close(self) -> None:
         """Give the port back."""
-        self._dialed.close()
+        self.dialed.close()
 
     def _changed(self, up: bool, error: LinkError | None) -> None:
         if up:

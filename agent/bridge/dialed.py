@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
+_OURS_ALONE = ("usb:", "file:")  # the descriptor of such a link leads to a thread of ours, and nowhere without it
 STEADY_S = 2.0  # a link that lasted so long was a good one; one that ends at once is not tried ever faster
 
 
@@ -31,6 +32,7 @@ class Dialed:
 
     __slots__ = (
         "_berth",
+        "_left",
         "_loop",
         "_on_change",
         "_on_data",
@@ -60,7 +62,7 @@ class Dialed:
         on_change: Callable[[bool, LinkError | None], None],
     ) -> None:
         self._berth = berth
-        berth.leaving = lambda: {"waiting": self.stream.waiting.hex() if self.stream else ""}
+        berth.leaving = lambda: {"waiting": self.stream.waiting.hex() if self.stream else "", "link": self._left}
         self._loop = loop
         self._opener = opener
         self._settings = settings
@@ -68,6 +70,7 @@ class Dialed:
         self._on_change = on_change
         self._pause = FIRST_PAUSE_S
         self._stopped = self._opening = False
+        self._left: Any = berth.state.get("link")  # what a link of our own threads knew when it was released
         self._tries = 0
         self.address = address
         self.link: Any = None
@@ -84,7 +87,7 @@ class Dialed:
         descriptor = self._berth.take()
         if descriptor is None or not self._go_on_with(descriptor):
             self._opening = True
-            self._opener.open(self._settings, self.address, self._result)
+            self._loop.later(0, self._open)  # when the loop runs: before that the line may still be another process's
 
     def close(self) -> None:
         """Give it up."""
@@ -92,7 +95,16 @@ class Dialed:
         self._drop()
 
     def release(self) -> None:
-        """Give the device back for a moment, and tell nobody: `start` opens it again."""
+        """Give back a link that only this process can have, and tell nobody: `start` opens it again, here or there.
+
+        What it has heard is passed on before, and what it must know of that is left for the next opening.
+        """
+        if self.link is None or not self.address.startswith(_OURS_ALONE):
+            return
+        if self.address.startswith("file:"):
+            self._left = self.link.leave()
+            if self.stream is not None:
+                self.stream.drain()
         self._drop()
 
     def unsent(self) -> int:
@@ -118,19 +130,20 @@ class Dialed:
         try:
             link = kept_link(self.address, descriptor)
         except OSError:
+            self._berth.drop()
             os.close(descriptor)
             return False
         self._settings["baudrate"] = getattr(link, "baudrate", None) or self._settings["baudrate"]
-        self._begin(link)
-        waiting = bytes.fromhex(self._berth.state.get("waiting", ""))
-        if waiting and self.stream is not None:
-            self.stream.send(waiting)
+        self._begin(link, bytes.fromhex(self._berth.state.get("waiting", "")))
         return True
 
-    def _begin(self, link: Any) -> None:
-        self.link, self.error = link, None
-        self.stream = Stream(self._loop, link.fileno(), self._on_data, self._gone)
-        if not self.address.startswith(("usb:", "file:")):  # such a descriptor is only our own thread's
+    def _open(self) -> None:
+        self._opener.open(self._settings, self.address, self._result, self._left)
+
+    def _begin(self, link: Any, waiting: bytes = b"") -> None:
+        self.link, self.error, self._left = link, None, None
+        self.stream = Stream(self._loop, link.fileno(), self._on_data, self._gone, waiting)
+        if not self.address.startswith(_OURS_ALONE):
             self._berth.put(link.fileno())
         self._up_since = time.monotonic()
         self.opened += 1

@@ -2,8 +2,8 @@
 
 Two ways lead from one process to the next, and both bring the same things:
 
-- `exec` (SIGHUP): the process replaces itself by the program that is installed now. Descriptors stay open, bytes that
-  wait to go out travel along in memory.
+- a successor (SIGHUP): the program that is installed now is started beside the running one, and gets copies of the
+  descriptors and what is in memory (takeover.py, successor.py);
 - systemd's store of descriptors (sd_notify(3), FDSTORE): each descriptor is deposited when it is opened, so that even
   a bridge killed with -9 finds its lines open when systemd starts it again.
 
@@ -19,12 +19,16 @@ import json
 import os
 import zlib
 
+from agent.bridge.takeover import give, in_memory, read_memory
 from agent.notify import notify
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from typing import Any
+
+    from agent.bridge.takeover import Takeover
 
 _FIRST_LISTEN_FD = 3  # sd_listen_fds(3)
 _STATE = "state"
@@ -60,19 +64,16 @@ class Kept:
         return names
 
 
-def received(descriptor: int | None) -> Kept:
-    """What is there for this process: on `descriptor` after an exec, else what systemd hands over."""
-    descriptors = _from_exec(descriptor) if descriptor is not None else _from_systemd()
+def received(takeover: Takeover | None) -> Kept:
+    """What is there for this process: from the bridge that it succeeds, else what systemd hands over.
+
+    Raises takeover.Unwanted when that bridge goes on without a successor.
+    """
+    if takeover is not None:
+        return Kept(*takeover.receive())
+    descriptors = _from_systemd()
     state = descriptors.pop(_STATE, None)
-    return Kept(descriptors, _read(state) if state is not None else {})
-
-
-def in_memory(body: dict[str, Any]) -> int:
-    """A descriptor that gives this JSON, and no disk has it."""
-    descriptor = os.memfd_create("tillwatch-handover", os.MFD_CLOEXEC)
-    os.write(descriptor, json.dumps(body).encode())
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
+    return Kept(descriptors, read_memory(state) if state is not None else {})
 
 
 def digest(*settings: object) -> str:
@@ -107,13 +108,14 @@ class Berth:
 class Berths:
     """All that this process leaves to the next one."""
 
-    __slots__ = ("_berths", "_kept", "_lasting", "_open", "_store")
+    __slots__ = ("_berths", "_given", "_kept", "_lasting", "_open", "_store")
 
     def __init__(self, kept: Kept, store: bool) -> None:
         """`store`: systemd keeps descriptors for us."""
         self._kept = kept
         self._store = store
         self._open: dict[str, int] = {}
+        self._given: dict[str, int] = {}  # taken, and not yet put: the store has them already
         self._lasting: set[str] = set()
         self._berths: list[Berth] = []
 
@@ -131,29 +133,36 @@ class Berths:
 
     def take(self, name: str) -> int | None:
         """The descriptor that the process before has left under that name."""
-        return self._kept.take(name)
+        descriptor = self._kept.take(name)
+        if descriptor is not None:
+            self._given[name] = descriptor
+        return descriptor
 
     def put(self, name: str, descriptor: int, lasting: bool) -> None:
         """Leave it to the next process."""
         self._open[name] = descriptor
-        if lasting and self._store:
-            if name in self._lasting:
-                notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
-            self._lasting.add(name)
+        given = self._given.pop(name, None)
+        if not (lasting and self._store):
+            return
+        if given != descriptor:
+            if given is not None or name in self._lasting:
+                _withdraw(name)
             _deposit(name, descriptor)
+        self._lasting.add(name)
 
     def drop(self, name: str) -> None:
         """Leave it no more."""
         self._open.pop(name, None)
-        if name in self._lasting:
+        given = self._given.pop(name, None)
+        if self._store and (name in self._lasting or given is not None):
             self._lasting.discard(name)
-            notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
+            _withdraw(name)
 
     def all_taken(self) -> list[str]:
         """Every line has taken what is its own: close the rest; returns the names of what nobody wanted."""
         left = self._kept.close()
         for name in (*left, _STATE) if self._store else ():
-            notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
+            _withdraw(name)
         return left
 
     def deposit_state(self) -> None:
@@ -163,25 +172,9 @@ class Berths:
             _deposit(_STATE, descriptor)
             os.close(descriptor)
 
-    def exec(self, command: list[str], settings: dict[str, Any]) -> OSError:
-        """Become the program of that command line, behind which two descriptors are named: settings and descriptors.
-
-        Returns only when that failed.
-        """
-        state = in_memory(self._state())
-        descriptors = self._open | {_STATE: state}
-        ours = (in_memory(settings), in_memory(descriptors), state)
-        inherited = (*ours, *self._open.values())
-        for descriptor in inherited:
-            os.set_inheritable(descriptor, True)
-        try:
-            os.execv(command[0], [*command, *map(str, ours[:2])])  # noqa: S606 (our own interpreter, no shell wanted)
-        except OSError as error:
-            for descriptor in inherited:
-                os.set_inheritable(descriptor, False)
-            for descriptor in ours:
-                os.close(descriptor)
-            return error
+    def give(self, successor: socket.socket) -> None:
+        """Give everything to a successor. Raises OSError when it has ended."""
+        give(successor, self._open, self._state())
 
     def _state(self) -> dict[str, Any]:
         return {berth.name: berth.leaving() for berth in self._berths if berth.leaving is not None}
@@ -192,8 +185,8 @@ def _deposit(name: str, descriptor: int) -> None:
     notify(f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0", descriptor)
 
 
-def _from_exec(descriptor: int) -> dict[str, int]:
-    return {name: int(number) for name, number in _read(descriptor).items()}
+def _withdraw(name: str) -> None:
+    notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
 
 
 def _from_systemd() -> dict[str, int]:
@@ -203,13 +196,8 @@ def _from_systemd() -> dict[str, int]:
         return {}
     given: dict[str, int] = {}
     for number, name in enumerate(names.split(":")[: int(count)], _FIRST_LISTEN_FD):
-        if name in given:  # an older one of the same name; the store lists them in order
-            os.close(given[name])
-        given[name] = number
+        if name in given:  # an older one of the same name; the store lists the newest first
+            os.close(number)
+        else:
+            given[name] = number
     return given
-
-
-def _read(descriptor: int) -> dict[str, Any]:
-    with open(descriptor, encoding="utf-8") as file:
-        body: dict[str, Any] = json.load(file)
-    return body

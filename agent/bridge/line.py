@@ -294,6 +294,19 @@ class Line:
         descriptor = self.device.link.fileno()
         return {"modem": modem_lines(descriptor), "counters": counters(descriptor)}
 
+    def release(self) -> None:
+        """Give back what another process could not take over: it is opened anew, there or by `resume`."""
+        for end in self._dialed():
+            end.release()
+
+    def resume(self) -> None:
+        """Open again what is not open."""
+        for end in self._dialed():
+            end.start()
+
+    def _dialed(self) -> list[Dialed]:
+        return [self.device, self._cashier.dialed] if isinstance(self._cashier, SerialCashier) else [self.device]
+
     def close(self) -> None:
         """Give both sides back."""
         self.device.close()

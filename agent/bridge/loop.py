@@ -14,10 +14,7 @@ IN = select.EPOLLIN
 OUT = select.EPOLLOUT
 EDGE = select.EPOLLET
 
-
 MOST_DEFECTS = 100
-
-
 #: a pause of the lines, and the longest time without one, after which the taps are served
 CALM_S = 0.001
 LONGEST_BEHIND_S = 0.01
@@ -80,8 +77,12 @@ class Loop:
                 handler = handlers.get(descriptor)
                 if handler is not None:  # an earlier handler of this turn may have removed it
                     handler(events)
-            while timers and timers[0][0] <= time.monotonic():
+                    if not self.running:  # the lines may be another process's from this moment on
+                        return
+            while timers and self.running and timers[0][0] <= time.monotonic():
                 heapq.heappop(timers)[2]()
+            if not self.running:
+                return
             # The bytes come first: who only listens is served when the lines pause, or has waited long enough.
             if not self.behind():
                 behind_since = 0.0

@@ -24,17 +24,20 @@ class Opener:
 
     def __init__(self, loop: Loop) -> None:
         self._results: list[tuple[Callable[[Any], None], Any]] = []
-        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC | os.EFD_SEMAPHORE)  # one for each result
         loop.add(self._event, IN, self._deliver)
 
-    def open(self, settings: dict[str, Any], address: str, done: Callable[[Any], None]) -> None:
-        """Open `serial:PATH`, `tcp:HOST:PORT`, `usb:VVVV:PPPP…` or `file:PATH`; `done` gets a link or a LinkError."""
-        _thread.start_new_thread(self._work, (settings, address, done))
+    def open(self, settings: dict[str, Any], address: str, done: Callable[[Any], None], left: Any = None) -> None:
+        """Open `serial:PATH`, `tcp:HOST:PORT`, `usb:VVVV:PPPP…` or `file:PATH`; `done` gets a link or a LinkError.
 
-    def _work(self, settings: dict[str, Any], address: str, done: Callable[[Any], None]) -> None:
+        `left`: what the link before has left to this one.
+        """
+        _thread.start_new_thread(self._work, (settings, address, done, left))
+
+    def _work(self, settings: dict[str, Any], address: str, done: Callable[[Any], None], left: Any) -> None:
         result: Any
         try:
-            result = open_link(settings, address)
+            result = open_link(settings, address, left)
         except LinkError as error:
             result = error
         except Exception as error:  # noqa: BLE001 (top of thread: the loop must hear of it, or it waits for ever)
@@ -44,13 +47,12 @@ class Opener:
 
     def _deliver(self, _events: int) -> None:
         os.eventfd_read(self._event)
-        while self._results:
-            done, result = self._results.pop(0)
-            done(result)
+        done, result = self._results.pop(0)
+        done(result)
 
 
-def open_link(settings: dict[str, Any], address: str) -> Any:
-    """The link of an address. Raises LinkError."""
+def open_link(settings: dict[str, Any], address: str, left: Any = None) -> Any:
+    """The link of an address; `left` is what the one before has left to it. Raises LinkError."""
     scheme, _, rest = address.partition(":")
     if scheme == "tcp":
         from drivers.links.tcp import open_tcp
@@ -59,7 +61,7 @@ def open_link(settings: dict[str, Any], address: str) -> Any:
     if scheme == "file":
         from drivers.links.watched import open_watched
 
-        return open_watched(rest)
+        return open_watched(rest, left)
     names = ("baudrate", "bytesize", "parity", "stopbits")
     line = {name: settings[name] for name in names}
     if scheme == "usb":

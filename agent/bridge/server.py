@@ -29,7 +29,19 @@ QUIET_RETRY_S = 0.02
 class Server:
     """Accepts clients of the same user, or root."""
 
-    __slots__ = ("_clients", "_leases", "_listener", "_log", "_path", "about", "lines", "loop", "ring", "stop")
+    __slots__ = (
+        "_clients",
+        "_leases",
+        "_listener",
+        "_log",
+        "_path",
+        "about",
+        "grants",
+        "lines",
+        "loop",
+        "ring",
+        "stop",
+    )
 
     def __init__(
         self,
@@ -48,6 +60,7 @@ class Server:
         self._path = path
         self._clients: set[Client] = set()
         self._leases = 0
+        self.grants = True  # leases; not while a successor is about to have the lines
         kept = berth.take()
         self._listener = _listen(path) if kept is None else socket.socket(fileno=kept)
         berth.put(self._listener.fileno(), lasting=False)
@@ -72,6 +85,14 @@ class Server:
         """A number that no lease had before."""
         self._leases += 1
         return self._leases
+
+    def end_leases(self, reason: str) -> bool:
+        """Grant none any more, and end those that there are; whether none is left, which takes its time."""
+        self.grants = False
+        for line in self.lines.values():
+            if line.lease is not None:
+                line.lease.end(reason)
+        return all(line.lease is None for line in self.lines.values())
 
     def hello(self) -> dict[str, Any]:
         """The first message to a client."""
@@ -240,7 +261,7 @@ class Client:
             self._deny(terms, "unknown_line")
         elif line.device.stream is None:
             self._deny(terms, "link_down")
-        elif line.lease is not None:
+        elif line.lease is not None or not self._server.grants:
             self._deny(terms, "busy")
         elif line.is_quiet(terms.quiet_s):
             self._grant(line, terms)

@@ -23,16 +23,22 @@ class Stream:
     __slots__ = ("_interest", "_loop", "_on_data", "_on_gone", "_out", "fd", "on_drained")
 
     def __init__(
-        self, loop: Loop, descriptor: int, on_data: Callable[[bytes], None], on_gone: Callable[[str], None]
+        self,
+        loop: Loop,
+        descriptor: int,
+        on_data: Callable[[bytes], None],
+        on_gone: Callable[[str], None],
+        waiting: bytes = b"",
     ) -> None:
+        """`waiting`: goes out before all else, when the loop runs."""
         self.fd = descriptor
         self._loop = loop
         self._on_data = on_data
         self._on_gone = on_gone
-        self._out = bytearray()
-        self._interest = IN
+        self._out = bytearray(waiting)
+        self._interest = IN | OUT if waiting else IN
         self.on_drained: Callable[[], None] | None = None  # called once, when nothing waits any more
-        loop.add(descriptor, IN, self._handle)
+        loop.add(descriptor, self._interest, self._handle)
 
     @property
     def waiting(self) -> bytes:
@@ -64,6 +70,17 @@ class Stream:
     def listen(self, on: bool) -> None:
         """Whether to take in more: a side whose bytes can't be passed on is not read."""
         self._want((self._interest | IN) if on else (self._interest & ~IN))
+
+    def drain(self) -> None:
+        """Hand on what has already come."""
+        while self.fd >= 0:
+            try:
+                data = os.read(self.fd, CHUNK)
+            except OSError:
+                return
+            if not data:
+                return
+            self._on_data(data)
 
     def stop(self) -> None:
         """Watch it no more; the owner closes it."""

@@ -39,13 +39,14 @@ class PtyPort:
         A group that can't be given leaves `group_refused` with the reason: whoever could open the port still can.
         """
         self._link = link
-        self._turn = 0
+        self._turn = 0  # which of the speeds is shown
         self._group = group
         self.group_refused: str | None = None
         if kept is None:
             self._master, self._slave_name = self._create()
         else:
             self._master, self._slave_name = kept, _slave_of(kept)
+            self._turn = int(termios.tcgetattr(kept)[_OSPEED] == _NO_SPEEDS[1])
             self._let_group_in(self._slave_name)
         self._poll = select.poll()
         self._poll.register(self._master, 0)
@@ -77,11 +78,11 @@ class PtyPort:
         termios.tcsetattr(self._master, termios.TCSANOW, settings)
         return _SPEEDS.get(asked) if asked not in _NO_SPEEDS else None
 
-    def refresh(self) -> None:
+    def refresh(self) -> bool:
         """Make the port as new for the next application: nothing left to read, raw, its settings untouched.
 
         The next one may open it at this very moment: what it writes is never thrown away.
-        The descriptor may have to be watched anew afterwards.
+        Returns whether it is another pty now, behind the same descriptor; that has to be watched anew.
         """
         alone = not self.is_open()
         try:
@@ -89,13 +90,14 @@ class PtyPort:
         except OSError:  # the last one marked it exclusive (TIOCEXCL), and the kernel forgets that only with the pty
             if alone:
                 self._replace()
-            return
+            return alone
         try:
             termios.tcflush(slave, termios.TCIFLUSH)  # only this end can: what the last one has not read
             if alone:
                 _make_fresh(slave, _NO_SPEEDS[self._turn])
         finally:
             os.close(slave)
+        return False
 
     def close(self) -> None:
         """End the port; its link goes when it is still ours."""
@@ -141,6 +143,8 @@ class PtyPort:
     def _place_link(self) -> None:
         beside = f"{self._link}.{os.getpid()}"
         try:
+            if os.path.islink(self._link) and os.readlink(self._link) == self._slave_name:
+                return  # a port that goes on; its folder may be full, or not ours to write to any more
             if os.path.lexists(self._link) and not os.path.islink(self._link):
                 raise LinkError(FAILED, f"{self._link} exists and is no link; move it away")
             os.makedirs(os.path.dirname(self._link), mode=0o750, exist_ok=True)

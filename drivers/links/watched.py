@@ -24,6 +24,8 @@ MOST_BYTES = 65536
 #: files of the folder that are known at a time; of more, those with the first names
 MOST_FILES = 1000
 
+_LEAVE_S = 1.0  # so long a look at a slow share may take
+
 #: what tells that a file was written anew: its inode, its time in nanoseconds, its size
 Stamp = tuple[int, int, int]
 
@@ -31,19 +33,22 @@ Stamp = tuple[int, int, int]
 class WatchedLink:
     """The files of one folder that fit. `fileno` is non-blocking."""
 
-    def __init__(self, folder: str, name: str) -> None:
+    def __init__(self, folder: str, name: str, heard: dict[str, Stamp] | None = None) -> None:
+        """`heard`: what another process had heard when it left; without it, all that is there."""
         self.ended: str | None = None
         self._folder = folder
         self._name = name
-        self._heard = self._stamps()  # raises OSError where the folder can't be read
+        there = self._stamps()  # raises OSError where the folder can't be read
+        self._heard = there if heard is None else heard
         self._moving: dict[str, Stamp] = {}
         self._closing = threading.Event()
         self._near, self._far = socket.socketpair()
         self._near.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name="watched", daemon=True)
 
     def start(self) -> None:
         """Begin to look."""
-        threading.Thread(target=self._run, name="watched", daemon=True).start()
+        self._thread.start()
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -58,26 +63,32 @@ class WatchedLink:
         self._closing.set()
         self._near.close()
 
+    def leave(self) -> dict[str, Stamp]:
+        """Look no more; returns what was heard, for a process that goes on with it. What was said can still be read."""
+        self._closing.set()
+        self._thread.join(_LEAVE_S)
+        return dict(self._heard)
+
     def _run(self) -> None:
         try:
             while not self._closing.wait(POLL_S):
                 self._forget_what_was_written()
-                for path in self._settled():
-                    self._far.sendall(_content(path))
+                for name, stamp in self._settled():
+                    self._far.sendall(_content(os.path.join(self._folder, name)))
+                    self._heard[name] = stamp
         except OSError as error:
             self.ended = f"{self._folder}: {error.strerror or error}"
         finally:
             self._far.close()
 
-    def _settled(self) -> list[str]:
+    def _settled(self) -> list[tuple[str, Stamp]]:
         """The files that were written since they were heard, and have stood still since the last look; oldest first."""
         now = self._stamps()
         fresh = {name: stamp for name, stamp in now.items() if self._heard.get(name) != stamp}
         done = [name for name, stamp in fresh.items() if self._moving.get(name) == stamp and stamp[2]]
         self._moving = fresh
         self._heard = {name: stamp for name, stamp in self._heard.items() if name in now}
-        self._heard |= {name: now[name] for name in done}
-        return [os.path.join(self._folder, name) for name in sorted(done, key=lambda name: (now[name][1], name))]
+        return [(name, now[name]) for name in sorted(done, key=lambda name: (now[name][1], name))]
 
     def _stamps(self) -> dict[str, Stamp]:
         found: dict[str, Stamp] = {}
@@ -106,11 +117,15 @@ def _content(path: str) -> bytes:
     return data if len(data) <= MOST_BYTES else b""
 
 
-def open_watched(path: str) -> WatchedLink:
-    """Listen to `FOLDER/NAME`. Raises LinkError: not_found when there is no such folder, denied."""
+def open_watched(path: str, heard: dict[str, list[int]] | None = None) -> WatchedLink:
+    """Listen to `FOLDER/NAME`; `heard` is what `leave` has returned elsewhere, as JSON gives it.
+
+    Raises LinkError: not_found when there is no such folder, denied.
+    """
     folder, name = os.path.split(path)
     try:
-        link = WatchedLink(folder, name)
+        known = None if heard is None else {file: (stamp[0], stamp[1], stamp[2]) for file, stamp in heard.items()}
+        link = WatchedLink(folder, name, known)
     except OSError as error:
         reason = reason_of(error.errno)
         if isinstance(error, NotADirectoryError):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from types import TracebackType
+
+from tests.waits import until
 
 #: kept between two runs beside what build-deb keeps
 CACHE = Path(os.environ.get("TILLWATCH_DEB_CACHE", Path.home() / ".cache" / "tillwatch-deb"))
@@ -66,7 +70,7 @@ class Chroot:
         return process
 
     def stop_all(self) -> None:
-        """End what was started."""
+        """End what was started, and the bridge's successor, which is nobody's child."""
         for process in reversed(self._running):
             process.terminate()
             try:
@@ -75,6 +79,17 @@ class Chroot:
                 process.kill()
                 process.wait()
         self._running.clear()
+        for pid in self._inhabitants():
+            os.kill(pid, signal.SIGTERM)
+        until(lambda: not self._inhabitants(), what="nothing runs in it any more")
+
+    def _inhabitants(self) -> list[int]:
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                if (process / "root").readlink() == self.root:
+                    found.append(int(process.name))
+        return found
 
     @property
     def log(self) -> str:

@@ -120,7 +120,7 @@ def test_install_check_pay_upgrade_remove_purge(chroot: Chroot, tmp_path: Path) 
         ready = chroot.log.count("bridge.ready")
         bridge.send_signal(signal.SIGHUP)  # what systemctl reload does
         until(lambda: chroot.log.count("bridge.ready") > ready, 30, "the successor")
-        assert bridge.poll() is None
+        assert bridge.wait(30) == 0, "the old process has handed over"
         assert pay(chroot, 2345) == "0"
         until(lambda: completed(subscriber) == [1234, 2345], 20, "the second event")
         assert [line for line in check(chroot) if line["state"] == "fail"] == []

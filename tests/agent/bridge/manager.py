@@ -12,7 +12,9 @@ import os
 import select
 import signal
 import socket
+import struct
 import threading
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +33,16 @@ class Manager:
         self.settings = settings
         self.watchdog_usec = watchdog_usec
         self.said: list[str] = []
+        self.refused: list[str] = []  # said by a process that is not the main one: systemd does not listen to it
         self.store: dict[str, int] = {}
         self.pid: int | None = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._path = folder / "notify"
         self._socket.bind(str(self._path))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._hearing = threading.Lock()
         self._closing = threading.Event()
+        self._reapers: list[threading.Thread] = []
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
 
@@ -60,7 +65,8 @@ class Manager:
         actions = [(os.POSIX_SPAWN_DUP2, descriptor, 3 + place) for place, descriptor in enumerate(high)]
         actions.append((os.POSIX_SPAWN_DUP2, log, 2))
         words = ["/bin/sh", "-c", _WRAPPER, *command(3 + len(names))]
-        self.pid = os.posix_spawn(words[0], words, environment, file_actions=actions)
+        with self._hearing:
+            self.pid = os.posix_spawn(words[0], words, environment, file_actions=actions)
         for descriptor in (*high, given[-1], log):
             os.close(descriptor)
         until(lambda: self.said.count("READY=1") > ready, 30, "ready; it said: " + self.log)
@@ -69,16 +75,23 @@ class Manager:
         """Send a signal and wait for the end."""
         if self.pid is None:
             return
-        os.kill(self.pid, number)
-        os.waitpid(self.pid, 0)
+        process = os.pidfd_open(self.pid)
+        signal.pidfd_send_signal(process, number)
+        ended, _, _ = select.select([process], [], [], 30)
+        os.close(process)
+        assert ended, "it does not end; it said: " + self.log
+        with contextlib.suppress(ChildProcessError):  # a successor is nobody's child
+            os.waitpid(self.pid, 0)
         self.pid = None
 
     def hang_up(self) -> None:
         """SIGHUP, and wait until the successor is ready."""
         assert self.pid is not None
+        before = self.pid
         ready = self.said.count("READY=1")
         os.kill(self.pid, signal.SIGHUP)
         until(lambda: self.said.count("READY=1") > ready, 30, "ready again; it said: " + self.log)
+        assert self.pid != before
 
     @property
     def log(self) -> str:
@@ -90,6 +103,8 @@ class Manager:
             self.end(signal.SIGKILL)
         self._closing.set()
         self._listener.join()
+        for reaper in self._reapers:
+            reaper.join()
         self._socket.close()
         for descriptor in self.store.values():
             os.close(descriptor)
@@ -99,8 +114,19 @@ class Manager:
         while not self._closing.is_set():
             if select.select([self._socket], [], [], 0.02)[0]:
                 with self._hearing:
-                    data, descriptors, _, _ = socket.recv_fds(self._socket, 4096, 4)
-                    self._hear(dict(line.split("=", 1) for line in data.decode().splitlines()), descriptors)
+                    data, ancillary, _, _ = self._socket.recvmsg(4096, 1024)
+                    self._take(data, {kind: value for _, kind, value in ancillary})
+
+    def _take(self, data: bytes, ancillary: dict[int, bytes]) -> None:
+        sender = struct.unpack("3i", ancillary[socket.SCM_CREDENTIALS])[0]
+        descriptors = array("i", ancillary.get(socket.SCM_RIGHTS, b"")).tolist()
+        told = dict(line.split("=", 1) for line in data.decode().splitlines())
+        if sender == self.pid:
+            self._hear(told, descriptors)
+        else:
+            self.refused += told
+            for descriptor in descriptors:
+                os.close(descriptor)
 
     def _hear_out(self) -> None:
         """As systemd does: what the service has said before its end comes before its next start."""
@@ -110,6 +136,8 @@ class Manager:
 
     def _hear(self, told: dict[str, str], descriptors: list[int]) -> None:
         name = told.get("FDNAME", "")
+        if successor := told.get("MAINPID"):
+            self._succeeded_by(int(successor))
         if (told.get("FDSTORE") or told.get("FDSTOREREMOVE")) and (old := self.store.pop(name, None)) is not None:
             os.close(old)
         if told.get("FDSTORE"):
@@ -117,3 +145,15 @@ class Manager:
         for descriptor in descriptors:
             os.close(descriptor)
         self.said += [f"{key}={value}" for key, value in told.items() if not key.startswith("FD")]
+
+    def _succeeded_by(self, pid: int) -> None:
+        old, self.pid = self.pid, pid
+        assert old is not None
+        reaper = threading.Thread(target=_reap, args=(old,))
+        reaper.start()
+        self._reapers.append(reaper)
+
+
+def _reap(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)

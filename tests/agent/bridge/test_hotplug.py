@@ -86,7 +86,7 @@ def test_news_that_bring_nothing_do_not_make_it_try_ever_faster() -> None:
         def __init__(self) -> None:
             self.asked: list[Any] = []
 
-        def open(self, settings: Any, address: str, done: Any) -> None:
+        def open(self, settings: Any, address: str, done: Any, left: Any) -> None:
             self.asked.append(done)
 
     class Timers:
@@ -94,11 +94,11 @@ def test_news_that_bring_nothing_do_not_make_it_try_ever_faster() -> None:
             self.waiting: list[Any] = []
 
         def later(self, seconds: float, call: Any) -> None:
-            self.waiting.append(call)
+            self.waiting.append(call) if seconds else call()
 
     opener, timers = Failing(), Timers()
     settings = {"baudrate": 9600}
-    berth = SimpleNamespace(take=lambda: None, leaving=None)
+    berth = SimpleNamespace(take=lambda: None, leaving=None, state={})
     device = Dialed(timers, opener, settings, "usb:11ca:0220", berth, lambda data: None, lambda up, error: None)  # type: ignore[arg-type]
     device.start()
     for _ in range(5):  # something is plugged in, again and again
