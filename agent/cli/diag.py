@@ -7,17 +7,18 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from agent.cli import add_config, add_json, diag_bundle, diag_watch
 from agent.cli.protocols import nearest
 from agent.config import Config, Terminal, load
-from agent.diag.kept import begin
+from agent.diag.kept import Kept, begin
 from agent.diag.mouth import reach_bridge
 from agent.diag.scene import Scene
 from agent.diag.step import Level, Step
 from agent.diag.walk import PART_OF, SHARED, STEPS, Result, walk
 from agent.errors import UsageError
-from agent.phrase import Phrase
+from agent.phrase import Phrase, phrase
 from agent.texts import Texts, language_of_environment
 
 _COLOURS = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "31", Level.SKIP: "90"}
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     terminals = _terminals(config, args.terminal)
     only = _only(args.only)
     reach_bridge(config.agent.run_dir)
-    results = []
+    results, runs = [], []
     shared: dict[str, list[Step]] = {}
     for terminal in terminals:
         show = _nothing if args.json else _shower(texts, sys.stdout.isatty())
@@ -55,13 +56,19 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             print(texts.say("diag.begin", name=terminal.name, device=terminal.device, protocol=terminal.protocol))
         scene = Scene(config, terminal, loopback=args.loopback, tell=tell)
-        kept = begin(config.agent.state_dir, terminal.name, os.environ, args.resume)
+        # Single steps are no run: they are not kept, and leave the one that was broken off as it is.
+        kept = Kept(None) if only else begin(config.agent.state_dir, terminal, os.environ, args.resume)
+        if kept.resumed_s is not None:
+            tell(phrase("diag.resumed", since=f"{datetime.fromtimestamp(kept.resumed_s):%Y-%m-%d %H:%M}"))
         kept.done |= shared
+        runs.append(kept)
         result = walk(scene, kept, only, show)
         shared = {name: kept.done[name] for name in SHARED if name in kept.done}
         results.append(result)
         if not args.json:
             print("\n".join(_verdict(result, texts)), flush=True)
+    for kept in runs:
+        kept.end()
     if args.json:
         print(json.dumps([result.as_data(texts) for result in results], ensure_ascii=False, indent=2))
     return 1 if any(result.verdict.found for result in results) else 0

@@ -7,6 +7,7 @@ nothing comes, with the same words as a line of other settings carries them.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from enum import StrEnum
 from agent.diag.garble import Parity, ParityEar, coded, is_seven_bit, stripped
 from agent.diag.mouth import Gone, Interrupted, Mouth
 from drivers.driver import Driver, Framing, LineDefaults
-from drivers.observations import Direction, Observation
+from drivers.observations import Checksum, Direction, Noise, Observation
 from drivers.probing import Attempt, Verdict
 
 LISTEN_S = 0.4  # a line on which nothing is said for so long may be asked
@@ -23,6 +24,7 @@ LONGEST_S = 6.0  # one try, whatever the terminal says
 SETTLE_S = 0.06  # behind a try: what a terminal says late to it is not for the next one
 TRIES = 12
 SILENT_TRIES = 2
+HOPELESS_TRIES = 6  # something comes, and never an answer: more of the same says no more
 #: speeds of payment terminals, the usual ones first
 SPEEDS = (9600, 115200, 19200, 57600, 38400, 4800, 2400, 1200)
 _OTHER_PATIENCE_S = 0.6
@@ -40,6 +42,7 @@ class Reply(StrEnum):
     OTHER = "other"  # something came, and it was no answer of this protocol
     SILENT = "silent"
     ECHO = "echo"  # our own words came back
+    HALF_DUPLEX = "half_duplex"  # our own words came back, and the terminal's answer behind them
     TALKING = "talking"  # something is said unasked
     INTERRUPTED = "interrupted"  # a payment, or the cashier application spoke
     GONE = "gone"  # the line ended meanwhile
@@ -52,6 +55,7 @@ class Try:
     """One question. `heard` is never shown: it is looked at for what wrong settings do to bytes."""
 
     verdict: Verdict
+    opening: bytes = field(repr=False)  # the first of what was said
     said: bytes = field(repr=False)
     heard: bytes = field(repr=False)
     first_s: float | None
@@ -87,15 +91,16 @@ def ask(mouth: Mouth, driver: Driver, framing: Framing) -> Asked:
         return Asked(reply=Reply.INTERRUPTED)
     except Gone as error:
         return Asked(reply=Reply.GONE, detail=str(error))
-    good = [each for each in tries if each.verdict is Verdict.ANSWERED]
+    read = [(each, _read(driver, framing, each)) for each in tries if each.verdict is Verdict.ANSWERED]
+    good = [seen for _, seen in read if not any(map(_is_broken, seen))]
     return Asked(
-        reply=Reply.TALKING if unasked else _reply(tries),
+        reply=Reply.TALKING if unasked else _reply(tries, len(good)),
         tries=len(tries),
         answered=len(good),
         first_s=tuple(each.first_s for each in tries if each.first_s is not None),
         bytes_heard=len(unasked) + sum(len(each.heard) for each in tries),
         parity=parity,
-        seen=_read(driver, framing, good[-1]) if good else (),
+        seen=good[-1] if good else (),
         before=before,
         behind=mouth.counters(),
         modem=mouth.modem_lines(),
@@ -132,25 +137,31 @@ def protocol_of(mouth: Mouth, drivers: Sequence[tuple[Driver, Framing]]) -> str 
 
 
 def _tries(mouth: Mouth, driver: Driver, framing: Framing) -> Iterator[Try]:
-    silent = 0
-    for _ in range(TRIES):
+    verdicts: Counter[Verdict] = Counter()
+    for number in range(1, TRIES + 1):
         done = _once(mouth, driver, framing, None)
-        silent += done.verdict is Verdict.SILENT
+        verdicts[done.verdict] += 1
         yield done
-        if silent >= SILENT_TRIES:
+        if verdicts[Verdict.SILENT] >= SILENT_TRIES or (number >= HOPELESS_TRIES and not verdicts[Verdict.ANSWERED]):
             return
 
 
-def _reply(tries: Sequence[Try]) -> Reply:
+def _reply(tries: Sequence[Try], good: int) -> Reply:
+    """`good`: how many were answered, and no frame of the answer was broken."""
     verdicts = {each.verdict for each in tries}
-    if Verdict.ANSWERED in verdicts and sum(each.verdict is not Verdict.ANSWERED for each in tries) <= _CHANCE:
-        return Reply.ANSWERED
     if Verdict.ANSWERED in verdicts:
-        return Reply.SOMETIMES
+        return Reply.ANSWERED if good and len(tries) - good <= _CHANCE else Reply.SOMETIMES
     if verdicts == {Verdict.SILENT}:
         return Reply.SILENT
     heard = [each for each in tries if each.heard]
-    return Reply.ECHO if all(each.heard == each.said for each in heard) else Reply.OTHER
+    if all(each.heard == each.said for each in heard):
+        return Reply.ECHO
+    return Reply.HALF_DUPLEX if all(each.heard.startswith(each.opening) for each in heard) else Reply.OTHER
+
+
+def _is_broken(seen: Observation) -> bool:
+    """Whether it came otherwise than it was sent; a frame that came well and says nothing to the decoder did not."""
+    return seen.checksum is Checksum.BAD or (isinstance(seen, Noise) and seen.checksum is not Checksum.OK)
 
 
 def _parity_by_asking(mouth: Mouth, driver: Driver, framing: Framing, tries: Sequence[Try]) -> Parity | None:
@@ -177,6 +188,7 @@ def _once(mouth: Mouth, driver: Driver, framing: Framing, parity: Parity | None,
     """One question, in the coding of that parity. Raises Gone or Interrupted, and then has left the terminal alone."""
     assert driver.probe is not None  # noqa: S101  only drivers with a probe are asked
     attempt = Attempt(driver.probe, framing)
+    opening = attempt.begin()
     said, heard = bytearray(), bytearray()
 
     def say(data: bytes) -> None:
@@ -186,7 +198,7 @@ def _once(mouth: Mouth, driver: Driver, framing: Framing, parity: Parity | None,
 
     began = time.monotonic()
     first: float | None = None
-    say(attempt.begin())
+    say(opening)
     try:
         while not attempt.done and time.monotonic() - began < LONGEST_S:
             recognised = attempt.verdict is Verdict.ANSWERED
@@ -204,7 +216,7 @@ def _once(mouth: Mouth, driver: Driver, framing: Framing, parity: Parity | None,
     say(attempt.end())
     while (late := mouth.hear(SETTLE_S)) and time.monotonic() - began < LONGEST_S:
         heard += late
-    return Try(attempt.verdict, bytes(said), bytes(heard), first)
+    return Try(attempt.verdict, opening, bytes(said), bytes(heard), first)
 
 
 def _withdraw(mouth: Mouth, attempt: Attempt, say: Callable[[bytes], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -13,14 +14,15 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent import __version__
+from agent.broker import authenticate
 from agent.checks import Check, State, broker, host, places
 from agent.checks.login import Running, running
 from agent.config import Mqtt
+from agent.control import SOCKET_NAME
 from agent.diag.scene import Scene
 from agent.diag.step import Step
 from agent.errors import JournalError
 from agent.journal import FILE_NAME, SCHEMA_VERSION, connect_read_only
-from agent.publish import authenticate
 
 _WAIT_S = 5.0
 _OUTBOX_FULL = 1000
@@ -39,13 +41,16 @@ def journal(scene: Scene) -> Iterator[Step]:
     """The journal opens, is of our version, and undamaged."""
     path = scene.config.agent.state_dir / FILE_NAME
     found = places.journal(path)
+    if found.what.key == "check.journal_unreadable" and os.geteuid() != 0 and not os.access(path, os.R_OK):
+        yield Step.skip("journal", "diag.journal_closed", path=path)  # no fault: whoever asks may not see it
+        return
     yield Step.of("journal", found)
-    if found.state is not State.OK or not path.exists():
+    if found.state is not State.OK:
         return
     try:
         db = connect_read_only(path)
     except JournalError:
-        return  # it went meanwhile; the step before has told what it was like
+        return  # there is none, or it went meanwhile; the step before has told what it was like
     try:
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
     finally:
@@ -62,7 +67,10 @@ def pc_clock(scene: Scene) -> Iterator[Step]:
 def agent(scene: Scene) -> Iterator[Step]:
     """Agent and bridge run, and are of this version."""
     status = scene.agent
-    if status is None and scene.bridge is None:
+    if scene.agent_denied:
+        path = scene.config.agent.run_dir / SOCKET_NAME
+        yield Step.skip("agent", "diag.agent_closed", pid=scene.bridge or "?", path=path)
+    elif status is None and scene.bridge is None:
         yield Step.warn("agent", "diag.agent_none")
     elif status is None:
         yield Step.fail("agent", "diag.agent_dead", pid=scene.bridge)

@@ -56,8 +56,12 @@ def _unanswered(scene: Scene, asked: Asked, protocol: str) -> Step:
     level, key = _UNANSWERED[asked.reply]
     if asked.reply is Reply.SILENT and _speaks_elsewhere(scene):
         level, key = Level.WARN, "diag.silent_now"
-    elif asked.reply in (Reply.SILENT, Reply.OTHER) and scene.bridge is not None:
-        key += "_bridge"
+    elif scene.bridge is not None:
+        key = _THROUGH_BRIDGE.get(asked.reply, key)
+    elif scene.terminal.protocol == AUTO:
+        key = _UNNAMED.get(asked.reply, key)
+    else:
+        key = _ELSEWHERE.get((scene.terminal.device.scheme, asked.reply), key)
     values = {
         "tries": asked.tries,
         "answered": asked.answered,
@@ -77,9 +81,22 @@ _UNANSWERED = {
     Reply.GONE: (Level.FAIL, "diag.gone"),
     Reply.TALKING: (Level.WARN, "diag.talking"),
     Reply.ECHO: (Level.SKIP, "diag.echo_only"),
+    Reply.HALF_DUPLEX: (Level.SKIP, "diag.echo_first"),
     Reply.INTERRUPTED: (Level.SKIP, "diag.payment_open"),
     Reply.CLOSED: (Level.SKIP, "diag.closed"),
     Reply.UNASKABLE: (Level.SKIP, "diag.unaskable"),
+}
+#: the same where a bridge holds the line, so that other settings could not be tried
+_THROUGH_BRIDGE = {Reply.SILENT: "diag.silent_bridge", Reply.OTHER: "diag.answers_garbled_bridge"}
+#: where no protocol is configured
+_UNNAMED = {Reply.SILENT: "diag.silent_auto"}
+#: where the device is no serial port: it has no speed, and no cable that a plug could prove
+_ELSEWHERE = {
+    ("tcp", Reply.SILENT): "diag.silent_no_serial",
+    ("usb", Reply.SILENT): "diag.silent_no_serial",
+    ("tcp", Reply.OTHER): "diag.answers_garbled_no_serial",
+    ("usb", Reply.OTHER): "diag.answers_garbled_no_serial",
+    ("tcp", Reply.GONE): "diag.gone_network",
 }
 
 
@@ -97,6 +114,8 @@ def echo(scene: Scene) -> Iterator[Step]:
             yield Step.ok("echo", "diag.echo_plug")
         else:
             yield Step.fail("echo", "diag.echo", bytes=asked.bytes_heard)
+    elif asked.reply is Reply.HALF_DUPLEX:
+        yield Step.fail("echo", "diag.echo_answered", tries=asked.tries)
     elif asked.reply in (Reply.ANSWERED, Reply.SOMETIMES, Reply.OTHER, Reply.SILENT):
         yield Step.ok("echo", "diag.echo_none")
     else:
@@ -108,7 +127,8 @@ def errors(scene: Scene) -> Iterator[Step]:
     asked = scene.asked
     now = asked.behind or (scene.line or {}).get("counters")
     if now is None:
-        yield Step.skip("errors", "diag.errors_uncounted")
+        shut = scene.line is None and asked.reply is Reply.CLOSED
+        yield Step.skip("errors", "diag.see_above" if shut else "diag.errors_uncounted")
         return
     before = asked.before or {}
     new = {name: now[name] - before.get(name, 0) for name in ("frame", "parity", "overrun", "brk")}
@@ -190,7 +210,7 @@ def times(scene: Scene) -> Iterator[Step]:
 
 
 def retries(scene: Scene) -> Iterator[Step]:
-    """How often one side refuses what the other sent, so that it must be said again."""
+    """How often one side refuses what the other sent, or hears no answer, so that it must be said again."""
     traffic = scene.traffic
     if traffic is None or traffic.terminal.whole + traffic.cashier.whole < _LEAST_FRAMES:
         yield Step.skip("retries", "diag.too_little")
@@ -199,11 +219,15 @@ def retries(scene: Scene) -> Iterator[Step]:
     frames = traffic.terminal.whole + traffic.cashier.whole
     found = {"terminal": by_terminal, "cashier": by_cashier, "frames": frames}
     refused = by_terminal + by_cashier
+    again = traffic.terminal.repeated + traffic.cashier.repeated
     if refused >= LEAST_BROKEN and refused >= REFUSED_SHARE * frames:
         key = "diag.refuses_terminal" if by_terminal > by_cashier else "diag.refuses_cashier"
         yield Step.fail("retries", key, **found)
     elif traffic.dropped:
         yield Step.warn("retries", "diag.dropped", bytes=traffic.dropped)
+    elif again >= LEAST_BROKEN and again >= REFUSED_SHARE * frames:
+        told = {"terminal": traffic.terminal.repeated, "cashier": traffic.cashier.repeated, "frames": frames}
+        yield Step.warn("retries", "diag.said_again", **told)
     else:
         yield Step.ok("retries", "diag.refused_none", **found)
 

@@ -21,6 +21,7 @@ FRESH_HOURS, LEAST_LOSSES, MANY_LOSSES = 2, 2, 4
 #: a plug that is touched is back at once; a terminal that starts is away longer
 RESTART_S = 2.0
 CLOCK_S = 120.0
+_LONGEST_S = 600.0  # a payment at a window
 _LAST = 20  # payments
 _BANK_LEAST, _BANK_SHARE = 3, 0.3
 _WELL_SINCE = 3  # payments that went well since then: it is over
@@ -81,15 +82,21 @@ def clock(scene: Scene) -> Iterator[Step]:
 
 
 def _off(payment: Payment) -> float | None:
-    """How many seconds the terminal's clock is ahead; both as local time. None when it said no whole time."""
+    """How many seconds the terminal's clock is ahead; both as local time. None when it said no whole time.
+
+    The terminal's moment lies anywhere between request and end; a payment that was settled long after its request says
+    too little.
+    """
     if payment.terminal_time is None:
         return None
     try:
-        told = datetime.fromisoformat(payment.terminal_time)
-        ours = datetime.fromisoformat(payment.ended_at or payment.started_at)
+        moments = (payment.terminal_time, payment.started_at, payment.ended_at or payment.started_at)
+        told, began, ended = (datetime.fromisoformat(each).replace(tzinfo=None) for each in moments)
     except ValueError:
         return None
-    return (told.replace(tzinfo=None) - ours.replace(tzinfo=None)).total_seconds()
+    if (ended - began).total_seconds() > _LONGEST_S:
+        return None
+    return (told - min(max(told, began), ended)).total_seconds()
 
 
 def paper(scene: Scene) -> Iterator[Step]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,8 +109,12 @@ class LeaseMouth:
     can be heard until the lease is given back, or the bridge takes it.
     """
 
-    def __init__(self, tap: Tap, name: str, driver: Driver | None, quiet_s: float, status: dict[str, Any]) -> None:
-        """Raises Interrupted when the line is not free, Gone when the device is away, UnreachableError."""
+    def __init__(
+        self, tap: Tap, name: str, driver: Driver | None, quiet_s: float, status: Callable[[], dict[str, Any]]
+    ) -> None:
+        """`status`: what the bridge says of the line now. Raises Interrupted when the line is not free, Gone when the
+        device is away, UnreachableError.
+        """
         self._tap = tap
         self._name = name
         self._status = status
@@ -152,13 +157,13 @@ class LeaseMouth:
         return heard
 
     def counters(self) -> dict[str, int] | None:
-        """As the bridge told before."""
-        found: dict[str, int] | None = self._status.get("counters")
+        """As the bridge counts."""
+        found: dict[str, int] | None = self._status().get("counters")
         return found
 
     def modem_lines(self) -> dict[str, bool] | None:
-        """As the bridge told before."""
-        found: dict[str, bool] | None = self._status.get("modem")
+        """As the bridge sees them."""
+        found: dict[str, bool] | None = self._status().get("modem")
         return found
 
     def close(self) -> None:

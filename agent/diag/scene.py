@@ -5,7 +5,6 @@ So a step may come alone (`--only`) or behind a run that was broken off, and sti
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +24,7 @@ from agent.diag.traffic import WINDOW_S, Listener, Traffic
 from agent.errors import UnreachableError
 from agent.payments import At, Book
 from agent.phrase import Phrase, phrase
-from agent.tap import Record, Tap, bridge_status
+from agent.tap import Tap, bridge_status, held_records
 from agent.terminals import framing_of, watcher_of
 from agent.watch import Seen, Watcher
 from drivers import registry
@@ -54,6 +53,7 @@ class Scene:
     loopback: bool = False
     tell: Callable[[Phrase], None] = _say_nothing
     patience_s: float = PATIENCE_S
+    agent_denied: bool = field(default=False, init=False)  # it runs, perhaps, and whoever asks may not ask it
     wall_ns: Callable[[], int] = time.time_ns
 
     @cached_property
@@ -64,6 +64,9 @@ class Scene:
     @cached_property
     def line(self) -> dict[str, Any] | None:
         """What the running bridge knows of this terminal's line; None without a bridge, or when it knows no such."""
+        return self._line_now()
+
+    def _line_now(self) -> dict[str, Any] | None:
         try:
             found: dict[str, Any] | None = bridge_status(self.config.agent.run_dir)["lines"].get(self.terminal.name)
         except UnreachableError:
@@ -75,7 +78,8 @@ class Scene:
         """What the running agent says of itself."""
         try:
             return ask_agent(self.config.agent.run_dir, "status")
-        except UnreachableError:
+        except UnreachableError as error:
+            self.agent_denied = error.key == "control.denied"
             return None
 
     @cached_property
@@ -105,7 +109,7 @@ class Scene:
             return None
         listener = self._listener()
         try:
-            for record in _records(tap):
+            for record in held_records(tap):
                 listener.record(record)
         except UnreachableError:
             return None
@@ -119,7 +123,7 @@ class Scene:
         driver = self.driver
         unnamed = driver is None and self.bridge is None and self.terminal.protocol == AUTO
         if self.terminal.device.scheme == "file" or (not unnamed and (driver is None or driver.probe is None)):
-            return Asked(reply=Reply.UNASKABLE)
+            return self._looked_at()
         self.tell(phrase("diag.asking"))
         if driver is None:
             return self._anyhow()
@@ -133,13 +137,26 @@ class Scene:
 
     # --- asking ---
 
+    def _looked_at(self) -> Asked:
+        """There is no question: the port is opened all the same, where it is free, for its modem lines."""
+        if self.terminal.device.scheme != "serial" or self.bridge is not None:
+            return Asked(reply=Reply.UNASKABLE)
+        try:
+            mouth = PortMouth(self.terminal)
+        except LinkError as error:
+            return _closed(error)
+        try:
+            return Asked(reply=Reply.UNASKABLE, modem=mouth.modem_lines())
+        finally:
+            mouth.close()
+
     def _anyhow(self) -> Asked:
         """Nobody has named the protocol, and nothing passes: ask in all that have a question."""
         try:
             with self.mouth() as mouth:
                 found = asking.protocol_of(mouth, self._others(None))
         except LinkError as error:
-            return Asked(reply=Reply.CLOSED, detail=error.detail)
+            return _closed(error)
         return Asked(reply=Reply.ANSWERED if found else Reply.SILENT, protocol=found)
 
     def _through_bridge(self, driver: Driver) -> Asked:
@@ -176,7 +193,7 @@ class Scene:
                 if watcher.book.busy:
                     raise Interrupted
                 quiet_s = self.terminal.confirm.quiet_s
-                mouth = LeaseMouth(tap, self.terminal.name, self.driver, quiet_s, self.line or {})
+                mouth = LeaseMouth(tap, self.terminal.name, self.driver, quiet_s, lambda: self._line_now() or {})
             yield mouth
         finally:
             if mouth is not None:
@@ -188,7 +205,7 @@ class Scene:
         """The terminal's book, as the ring alone tells it: whether a payment is under way."""
         watcher = watcher_of(self.terminal, Book())
         since = time.monotonic_ns() - _LONGEST_PAYMENT_NS
-        for record in _records(tap):
+        for record in held_records(tap):
             if record.line == self.terminal.name and record.mono_ns >= since:
                 token = f"{tap.hello.ring}:{record.offset}"
                 place = (record.offset, record.wall_ns, record.mono_ns, record.kind, record.payload)
@@ -215,9 +232,7 @@ class Scene:
                 line = asking.search(new, driver, framing, self.configured_line)
                 return replace(asked, line=line)
         except LinkError as error:
-            holders = ", ".join(error.holders)
-            detail = f"{error.detail} ({holders})" if error.reason == BUSY and holders else error.detail
-            return Asked(reply=Reply.CLOSED, detail=detail)
+            return _closed(error)
         return asked
 
     def _others(self, driver: Driver | None) -> list[tuple[Driver, Framing]]:
@@ -235,21 +250,15 @@ class Scene:
         return Listener(self.terminal.name, new, gap, candidates, self.wall_ns() - int(WINDOW_S * 1e9))
 
 
+def _closed(error: LinkError) -> Asked:
+    """It can't be opened; where somebody has it, who."""
+    holders = ", ".join(error.holders)
+    detail = f"{error.detail} ({holders})" if error.reason == BUSY and holders else error.detail
+    return Asked(reply=Reply.CLOSED, detail=detail)
+
+
 def _usable() -> Iterator[Driver]:
     """All drivers; a profile of the site with mistakes is none, and `tillwatch check-profile` explains it."""
     for name in registry.names():
         with suppress(ValueError):
             yield registry.get(name)
-
-
-def _records(tap: Tap) -> list[Record]:
-    """Everything that the ring holds at this moment."""
-    tap.request("tap", **{"from": tap.hello.oldest})
-    found: list[Record] = []
-    at = tap.hello.oldest
-    while at < tap.hello.next and select.select([tap.fileno()], [], [], 3.0)[0]:
-        for message in tap.receive():
-            if isinstance(message, Record):
-                found.append(message)
-                at = message.next_offset
-    return found

@@ -40,13 +40,16 @@ class Loss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """What one side said: whole frames, broken ones, bytes that were none, and its refusals of the other's frames."""
+    """What one side said: whole frames, broken ones, bytes that were none, its refusals of the other's frames, and
+    frames that it said again before the other one said any.
+    """
 
     bytes: int = 0
     whole: int = 0
     broken: int = 0
     noise_bytes: int = 0
     refused: int = 0
+    repeated: int = 0
     parity: Parity | None = None
     whole_stripped: int = 0  # frames that are whole once bit 7 is taken away
 
@@ -85,10 +88,11 @@ class _Tally:
     def side(self) -> Side:
         return Side(
             bytes=self.bytes,
-            whole=self.seen.count("whole"),
+            whole=self.seen.count("whole") + self.seen.count("again"),
             broken=self.seen.count("broken"),
             noise_bytes=self.noise_bytes,
             refused=self.seen.count("refused"),
+            repeated=self.seen.count("again"),
             parity=self.parity.heard,
             whole_stripped=self.whole_stripped,
         )
@@ -117,6 +121,7 @@ class Listener:
         self._answers: deque[float] = deque(maxlen=_MOST)
         self._losses: list[Loss] = []
         self._requests = self._dropped = 0
+        self._frame: Observation | None = None  # the last whole one of either side
         self._port: str | None = None
         self._first: int | None = None
         self._last_wall: int | None = None
@@ -186,8 +191,9 @@ class Listener:
             if not seen.positive and seen.facts.response_code is None:
                 tally.seen.append("refused")
         elif not isinstance(seen, Progress) or seen.checksum is Checksum.OK:
-            tally.seen.append("whole")
+            tally.seen.append("again" if seen.checksum is Checksum.OK and seen == self._frame else "whole")
             self._requests += isinstance(seen, Request)
+            self._frame = seen
 
     def _count_stripped(self, seen: Observation) -> None:
         if seen.checksum is Checksum.OK and not isinstance(seen, Ack | Noise):

@@ -1,12 +1,13 @@
 """From steps to where to look: cable, terminal, cashier application, network, bank, or this PC's configuration.
 
 A table. The first step on the way from the plug to the host that fails decides; those behind it that point elsewhere
-are named as well. Warnings decide nothing: they are what a technician looks at when the verdict does not help.
+are named as well. Warnings decide nothing: they are what a technician looks at when the verdict does not help. A
+terminal that was neither heard nor gave an answer is not called good: where nothing else is wrong, it is not known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +18,7 @@ class Culprit(StrEnum):
     """Where the fault is."""
 
     NOTHING = "nothing"
+    UNKNOWN = "unknown"  # nothing is wrong with what could be looked at, and the terminal was not a part of it
     CABLE = "cable"
     TERMINAL = "terminal"
     CASHIER = "cashier"
@@ -78,10 +80,14 @@ BY_FINDING: dict[str, Culprit] = {
     "errors_all": Culprit.CONFIGURATION,
     "answers_sometimes": Culprit.CABLE,
     "answers_garbled": Culprit.CABLE,
-    "answers_garbled_bridge": Culprit.CABLE,
-    "loopback_ok": Culprit.TERMINAL,
+    "answers_garbled_bridge": Culprit.CONFIGURATION,
+    "answers_garbled_no_serial": Culprit.CONFIGURATION,
     "refuses_cashier": Culprit.CABLE,
 }
+
+
+#: what tells that frames of the terminal arrive
+_HEARD = frozenset({"clean", "few_errors", "cashier_broken"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ class Verdict:
     @property
     def found(self) -> bool:
         """Whether something is wrong."""
-        return self.culprit is not Culprit.NOTHING
+        return self.culprit not in (Culprit.NOTHING, Culprit.UNKNOWN)
 
 
 def culprit_of(step: Step) -> Culprit:
@@ -103,11 +109,22 @@ def culprit_of(step: Step) -> Culprit:
     return BY_FINDING.get(step.finding) or BY_STEP.get(step.name, Culprit.CONFIGURATION)
 
 
-def verdict(steps: Iterable[Step]) -> Verdict:
+def verdict(steps: Sequence[Step]) -> Verdict:
     """The verdict of a walk."""
     failed = [(culprit_of(step), step) for step in steps if step.level is Level.FAIL]
+    if not failed and (unanswered := _unanswered(steps)):
+        return Verdict(Culprit.UNKNOWN, (unanswered,), ())
     if not failed:
         return Verdict(Culprit.NOTHING, (), ())
     first = failed[0][0]
     reasons = tuple(step for culprit, step in failed if culprit is first)
     return Verdict(first, reasons, tuple((culprit, step) for culprit, step in failed if culprit is not first))
+
+
+def _unanswered(steps: Sequence[Step]) -> Step | None:
+    """The step that could not find out whether the terminal answers, unless its frames were heard."""
+    answer = next((step for step in steps if step.name == "answer"), None)
+    if answer is None or answer.level is Level.OK:
+        return None
+    heard = any(step.finding in _HEARD or (step.finding == "heard" and step.what.values.get("whole")) for step in steps)
+    return None if heard else answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agent.diag import host, line, machine, plug, till
@@ -12,7 +13,6 @@ from agent.diag.kept import Kept
 from agent.diag.scene import Scene
 from agent.diag.step import Step
 from agent.diag.verdict import Verdict, verdict
-from agent.log import logger
 from agent.texts import Texts
 
 Take = Callable[[Scene], Iterator[Step]]
@@ -92,7 +92,6 @@ def walk(scene: Scene, kept: Kept, only: Sequence[str], show: Callable[[Step], N
             for step in found:
                 show(step)
         steps += found
-    kept.end()
     return Result(scene.terminal.name, tuple(steps))
 
 
@@ -103,10 +102,15 @@ def _taken(name: str, take: Take, scene: Scene, show: Callable[[Step], None]) ->
             found.append(step)
             show(step)
     except Exception as error:  # noqa: BLE001  one step that breaks must not take the others from a technician
-        logger().error("diag.step_broke", step=name, detail="".join(traceback.format_exception(error)))
-        found.append(Step.skip(name, "diag.broke", reason=repr(error)))
+        found.append(Step.skip(name, "diag.broke", reason=_told(error)))
         show(found[-1])
     return found
+
+
+def _told(error: Exception) -> str:
+    """What broke and where, for whoever mends it: the line goes into a support bundle with the step."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error}, {Path(last.filename).name}:{last.lineno}"
 
 
 def _reason(step: Step, texts: Texts) -> dict[str, str | None]:

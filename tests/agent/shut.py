@@ -17,10 +17,10 @@ def shut(folder: Path) -> Iterator[None]:
     folder.chmod(0)
     as_root = os.geteuid() == 0
     if as_root:
-        os.seteuid(_NOBODY)
+        os.setresuid(_NOBODY, _NOBODY, 0)
     try:
         yield
     finally:
         if as_root:
-            os.seteuid(0)
+            os.setresuid(0, 0, 0)
         folder.chmod(mode)

@@ -9,13 +9,16 @@ import pytest
 
 from agent import __version__
 from agent.diag import host, line, machine, plug, till
+from agent.diag import scene as scenes
 from agent.diag.asking import Asked, Reply
 from agent.diag.garble import Parity
-from agent.diag.past import Loss
+from agent.diag.past import Loss, past_of
 from agent.diag.traffic import Side, Traffic
+from agent.errors import UnreachableError
 from drivers.driver import LineDefaults
 from drivers.observations import Answer, Direction, Facts
 from tests.agent.diag.bench import NOW_NS, configuration, loaded, paid, past, scene, taken
+from tests.agent.shut import shut
 
 COUNTERS = {"rx": 1000, "tx": 1000, "frame": 0, "overrun": 0, "parity": 0, "brk": 0}
 UP: dict[str, Any] = {
@@ -52,6 +55,7 @@ def traffic(**known: Any) -> Traffic:
         (Asked(reply=Reply.UNASKABLE), ("skip", "unaskable")),
         (Asked(reply=Reply.SILENT, line=LineDefaults(19200)), ("fail", "wrong_speed")),
         (Asked(reply=Reply.SILENT, line=LineDefaults(9600, 7, "E")), ("fail", "wrong_format")),
+        (Asked(reply=Reply.HALF_DUPLEX, tries=6), ("skip", "echo_first")),
         (Asked(reply=Reply.OTHER, parity=Parity.ODD), ("fail", "wrong_parity")),
         (Asked(reply=Reply.OTHER, protocol="zvt"), ("fail", "wrong_protocol")),
     ],
@@ -123,6 +127,8 @@ def test_refused_frames(tmp_path: Path) -> None:
     assert of(Side(whole=50), Side(whole=50)) == [("ok", "refused_none")]
     assert of(Side(whole=50, refused=5), Side(whole=50)) == [("fail", "refuses_terminal")]
     assert of(Side(whole=50), Side(whole=50, refused=5)) == [("fail", "refuses_cashier")]
+    assert of(Side(whole=50, repeated=4), Side(whole=50)) == [("warn", "said_again")]
+    assert of(Side(whole=50, repeated=2), Side(whole=50)) == [("ok", "refused_none")]
     assert of(Side(whole=50), Side(whole=50), dropped=7) == [("warn", "dropped")]
 
 
@@ -209,6 +215,13 @@ def test_the_terminals_clock(told: str | None, finding: tuple[str, str], tmp_pat
     assert taken(machine.clock, scene(tmp_path, past=past(payments=payments))) == [finding]
 
 
+def test_a_payment_that_was_settled_hours_later_says_nothing_of_the_clock(tmp_path: Path) -> None:
+    settled = paid(terminal_time="2026-03-04T10:00:03", ended_at="2026-03-04T13:00:00+08:00")
+    slow = paid(terminal_time="2026-03-04T10:00:03", ended_at="2026-03-04T10:04:30+08:00")
+    assert taken(machine.clock, scene(tmp_path, past=past(payments=(settled,)))) == [("skip", "clock_unknown")]
+    assert taken(machine.clock, scene(tmp_path, past=past(payments=(settled, slow)))) == [("ok", "clock_fits")]
+
+
 def test_what_a_terminal_says_of_itself(tmp_path: Path) -> None:
     def of(status: str | None = None, code: str | None = None) -> list[tuple[str, str]]:
         facts = Facts(response_code=code, extra=(("status", status),) if status else ())
@@ -273,6 +286,27 @@ def test_agent_and_bridge(tmp_path: Path) -> None:
     assert of(None, 12) == [("fail", "agent_dead")]
     assert of(running, None) == [("fail", "bridge_dead")]
     assert of(None, None) == [("warn", "agent_none")]
+
+
+def test_what_only_the_agents_user_may_see_is_no_fault(tmp_path: Path) -> None:
+    on = scene(tmp_path, bridge=12)
+    state_dir = on.config.agent.state_dir
+    assert taken(host.journal, on) == [("ok", "journal_none")]
+    with shut(state_dir):
+        remembered, found = past_of(state_dir, "pos1", NOW_NS), taken(host.journal, on)
+    assert (remembered, found) == (None, [("skip", "journal_closed")])
+    on.agent_denied = True
+    assert taken(host.agent, on) == [("skip", "agent_closed")]
+
+
+def test_an_agent_that_may_not_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(run_dir: Path, _op: str) -> dict[str, Any]:
+        raise UnreachableError("control.denied", path=run_dir)
+
+    monkeypatch.setattr(scenes, "ask_agent", denied)
+    config = loaded(configuration(tmp_path, "serial:/dev/null"))
+    on = scenes.Scene(config, config.terminals[0])
+    assert (on.agent, on.agent_denied) == (None, True)
 
 
 def test_the_collector(tmp_path: Path) -> None:

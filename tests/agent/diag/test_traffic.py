@@ -47,6 +47,15 @@ def test_broken_frames_and_refusals() -> None:
     assert (seen.terminal.whole, seen.terminal.broken, seen.cashier.refused) == (0, 1, 1)
 
 
+def test_a_frame_that_is_said_again_before_the_other_side_says_any() -> None:
+    answered = payment(1234)
+    again = [*answered[:8], answered[7], answered[7], *answered[8:]]
+    assert heard(tape(answered)).terminal.repeated == 0
+    seen = heard(tape(again))
+    assert (seen.terminal.whole, seen.terminal.repeated, seen.cashier.repeated) == (3, 2, 0)
+    assert heard(tape([*answered, *answered])).terminal.repeated == 0, "another payment of the same amount"
+
+
 def test_parity_in_bit_7() -> None:
     odd = [(kind, with_parity(data, True) if kind == wire.TERMINAL else data) for kind, data in payment(1234)]
     seen = heard(tape(odd))

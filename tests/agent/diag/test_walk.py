@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import subprocess
 import threading
@@ -12,6 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +29,7 @@ from agent.tap import Tap
 from agent.texts import LANGUAGES, Texts
 from tests.agent.diag.bench import configuration, diagnosed, findings, loaded, scene
 from tests.agent.diag.copper import Line, dead, good, terminal
+from tests.agent.shut import shut
 from tests.broker import Broker
 from tests.waits import until
 from tests.whole.cashiers import pay_zvt_serial
@@ -50,9 +51,9 @@ def test_every_text_is_asked_for_and_every_one_that_is_asked_for_exists() -> Non
     folder = Path(walking.__file__).parent
     code = "".join(path.read_text() for path in (*folder.glob("*.py"), folder.parent / "cli" / "diag.py"))
     known = tomllib.loads((folder.parent / "locale" / "en" / "diag.toml").read_text())
-    asked = set(re.findall(r'"diag\.(\w+)"', code)) - {"toml", "step_broke"}
+    asked = set(re.findall(r'"diag\.(\w+)"', code)) - {"toml"}
     assert asked - known.keys() == set()
-    parts = re.compile(r"title_|verdict_|\w+_mend$|\w+_bridge$")
+    parts = re.compile(r"title_|verdict_|\w+_mend$")
     assert {key for key in known if not parts.match(key)} - asked == set()
     for key in known:
         assert not key.endswith("_mend") or key.removesuffix("_mend") in known
@@ -69,6 +70,27 @@ def test_the_first_failure_on_the_way_decides_and_others_are_named() -> None:
     assert (found.culprit, len(found.reasons)) == (Culprit.CABLE, 2)
     assert [(culprit, step.name) for culprit, step in found.also] == [(Culprit.NETWORK, "login")]
     assert not verdict(steps[:1]).found
+
+
+@pytest.mark.parametrize(
+    ("answer", "other", "culprit"),
+    [
+        (Step.ok("answer", "diag.answers"), None, Culprit.NOTHING),
+        (Step.skip("answer", "diag.unaskable"), None, Culprit.UNKNOWN),
+        (Step.warn("answer", "diag.talking"), Step.skip("noise", "diag.nothing_passed"), Culprit.UNKNOWN),
+        (Step.skip("answer", "diag.unaskable"), Step.ok("noise", "diag.clean"), Culprit.NOTHING),
+        (Step.skip("answer", "diag.unaskable"), Step.ok("heard", "diag.heard", whole=0), Culprit.UNKNOWN),
+        (Step.skip("answer", "diag.unaskable"), Step.ok("heard", "diag.heard", whole=3), Culprit.NOTHING),
+        (Step.skip("answer", "diag.closed"), Step.fail("broker", "check.broker_no_name"), Culprit.NETWORK),
+    ],
+)
+def test_a_terminal_that_nobody_has_heard_is_not_called_good(
+    answer: Step, other: Step | None, culprit: Culprit
+) -> None:
+    found = verdict([answer, *([other] if other else [])])
+    assert found.culprit is culprit
+    assert found.found == (culprit is Culprit.NETWORK)
+    assert (answer in found.reasons) == (culprit is Culprit.UNKNOWN)
 
 
 def test_a_step_keeps_what_it_found() -> None:
@@ -100,32 +122,89 @@ def test_a_run_that_was_broken_off_goes_on_behind_its_last_step(short_walk: list
     environ: dict[str, str] = {}
     on, shown = scene(tmp_path), []
     with pytest.raises(KeyboardInterrupt):
-        walk(on, begin(tmp_path, "pos1", environ, resume=False), [], shown.append)
-    assert (tmp_path / "diag-pos1.json").exists()
+        walk(on, begin(tmp_path, on.terminal, environ, resume=False), [], shown.append)
     shown.clear()
-    result = walk(on, begin(tmp_path, "pos1", environ, resume=True), [], shown.append)
+    kept = begin(tmp_path, on.terminal, environ, resume=True)
+    result = walk(on, kept, [], shown.append)
+    kept.end()
     assert short_walk == ["device", "holder", "holder", "disk"]
     assert [step.name for step in result.steps] == [step.name for step in shown] == ["device", "holder", "disk"]
-    assert not (tmp_path / "diag-pos1.json").exists()
+    assert begin(tmp_path, on.terminal, environ, resume=True).done == {}, "it came to its end"
+    assert {row["name"] for rows in _kept(tmp_path)["done"].values() for row in rows} == {"device", "holder", "disk"}
 
 
-def test_without_resume_all_is_done_again_and_a_broken_file_is_no_hindrance(tmp_path: Path) -> None:
-    for text in ('{"version": 1, "done": {"disk": [{"name": "disk"}]}}', "{", '{"version": 9}', "[]"):
-        (tmp_path / "diag-pos1.json").write_text(text)
-        assert begin(tmp_path, "pos1", {}, resume=True).done == {}
+def _kept(folder: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((folder / "diag-pos1.json").read_text())
+    return told
 
 
-def test_where_the_state_folder_is_closed_the_users_own_is_taken(tmp_path: Path) -> None:
-    closed = tmp_path / "file"
-    closed.touch()
-    kept = begin(closed, "pos1", {"XDG_STATE_HOME": str(tmp_path / "home")}, resume=False)
-    assert kept.path == (closed / "diag-pos1.json" if os.access(closed, os.X_OK) else kept.path)
-    kept = Kept(closed / "below" / "diag-pos1.json")
-    kept.add("disk", [Step.ok("disk", "diag.echo_none")])  # a disk that refuses does not stop a diagnosis
-    kept.end()
+def test_what_was_found_with_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
+    terminal = scene(tmp_path).terminal
+    begin(tmp_path, terminal, {}, resume=False).add("disk", [Step.ok("disk", "diag.echo_none")])
+    assert begin(tmp_path, terminal, {}, resume=True).done.keys() == {"disk"}
+    assert begin(tmp_path, terminal, {}, resume=False).done == {}
+    assert begin(tmp_path, replace(terminal, baudrate=19200), {}, resume=True).done == {}
 
 
-def test_a_step_that_breaks_does_not_take_the_others_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_can_not_be_read_is_no_hindrance(tmp_path: Path) -> None:
+    terminal = scene(tmp_path).terminal
+    begin(tmp_path, terminal, {}, resume=False).add("disk", [Step.ok("disk", "diag.echo_none")])
+    good = _kept(tmp_path)
+    for bad in ({**good, "version": 9}, {**good, "done": {"disk": [{"name": "disk"}]}}, {**good, "at_s": "x"}, {}, []):
+        (tmp_path / "diag-pos1.json").write_text(json.dumps(bad))
+        assert begin(tmp_path, terminal, {}, resume=True).done == {}
+    (tmp_path / "diag-pos1.json").write_text("{")
+    assert begin(tmp_path, terminal, {}, resume=True).done == {}
+
+
+def test_where_the_agents_folder_is_closed_or_missing_the_users_own_is_taken(tmp_path: Path) -> None:
+    terminal = scene(tmp_path).terminal
+    folder, home = tmp_path / "shut", tmp_path / "home"
+    folder.mkdir()
+    environ = {"XDG_STATE_HOME": str(home)}
+    with shut(folder):
+        assert begin(folder, terminal, environ, resume=True).path == home / "tillwatch" / "diag-pos1.json"
+        assert begin(folder, terminal, {}, resume=True).path is None
+    missing = tmp_path / "missing"
+    kept = begin(missing, terminal, environ, resume=False)
+    kept.add("disk", [Step.ok("disk", "diag.echo_none")])
+    assert not missing.exists(), "it would not be the agent's"
+    assert begin(missing, terminal, environ, resume=True).done.keys() == {"disk"}
+
+
+def test_a_place_that_refuses_does_not_stop_a_diagnosis(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (None, tmp_path / "file" / "diag-pos1.json"):
+        kept = Kept(path)
+        kept.add("disk", [Step.ok("disk", "diag.echo_none")])
+        kept.end()
+
+
+def test_with_two_terminals_the_first_is_not_walked_again(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = configuration(tmp_path, "tcp:127.0.0.1:1", "zvt")
+    second = '[[terminal]]\nname = "pos2"\nprotocol = "zvt"\ndevice = "tcp:127.0.0.1:2"\ncashier = "none"\n'
+    path.write_text(path.read_text() + second)
+    taken: list[str] = []
+
+    def device(on: Scene) -> Iterator[Step]:
+        taken.append(on.terminal.name)
+        if taken == ["pos1", "pos2"]:
+            raise KeyboardInterrupt
+        yield Step.ok("device", "diag.echo_none")
+
+    monkeypatch.setattr(walking, "STEPS", {"device": device})
+    assert main(["diag", "--config", str(path)]) == 130
+    assert main(["diag", "--config", str(path), "--only", "device", "--terminal", "pos1"]) == 0, "a step between"
+    assert main(["diag", "--config", str(path), "--resume"]) == 0
+    assert taken == ["pos1", "pos2", "pos1", "pos2"]
+    assert "broken off at" in capsys.readouterr().err
+
+
+def test_a_step_that_breaks_does_not_take_the_others_along(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(_scene: Scene) -> Iterator[Step]:
         yield Step.ok("device", "diag.echo_none")
         raise RuntimeError("no")
@@ -136,6 +215,9 @@ def test_a_step_that_breaks_does_not_take_the_others_along(tmp_path: Path, monke
     monkeypatch.setattr(walking, "STEPS", {"device": broken, "disk": whole})
     result = walk(scene(tmp_path), Kept(tmp_path / "kept"), [], lambda _: None)
     assert [(step.name, step.level) for step in result.steps][1:] == [("device", Level.SKIP), ("disk", Level.OK)]
+    assert re.search(r"\(RuntimeError: no, test_walk\.py:\d+\)", result.steps[1].what.say(Texts("en")))
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", ""), "no traceback for people"
 
 
 @pytest.mark.parametrize("words", [["--only", "anser"], ["--terminal", "pos9"]])
