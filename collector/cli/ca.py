@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from agent.config_values import Duration, RefusedError
+from agent.config_values import WORD, Duration, RefusedError
 from agent.texts import language_of_environment
 from collector.cli import add_authority, add_common, configuration
 from collector.enrol.authority import SERVER_DAYS, Authority, Signed, write_file
-from collector.enrol.desk import RESERVED
+from collector.enrol.desk import RESERVED, reserved
 from collector.enrol.errors import EnrolUsageError
 from collector.errors import CollectorUsageError
 from collector.ledger import utc_now
@@ -50,11 +50,20 @@ def run(args: argparse.Namespace) -> int:
     if args.act == "server":
         signed, key = authority.server(args.names, utc_now(), days)
     else:
-        if len(args.names) != 1 or args.names[0] not in RESERVED:
-            raise EnrolUsageError("enrol.client_names", names=", ".join(sorted(RESERVED)))
-        signed, key = authority.client(args.names[0], utc_now(), days)
+        signed, key = authority.client(_program(args.names), utc_now(), days)
     _write(Path(args.output), args.names[0], (signed, key), texts)
     return 0
+
+
+def _program(names: list[str]) -> str:
+    """The one name, which is no agent's."""
+    try:
+        (name,) = names
+        if reserved(str(WORD.read(name))):
+            return name
+    except (ValueError, RefusedError):
+        pass
+    raise EnrolUsageError("enrol.client_names", names=", ".join(f"{role}, {role}-NAME" for role in RESERVED))
 
 
 def _write(folder: Path, name: str, made: tuple[Signed, str], texts: Texts) -> None:

@@ -263,15 +263,21 @@ def _check(wanted: Sequence[tuple[str, str]], valid_s: int) -> None:
                 WORD.read(name)
             except ValueRefusedError as error:
                 raise EnrolUsageError("enrol.bad_name", name=name[:80]) from error
-        if agent in RESERVED:
+        if reserved(agent):
             raise EnrolUsageError("enrol.reserved", name=agent)
         if agent in agents:
             raise EnrolUsageError("enrol.agent_twice", agent=agent)
         agents.add(agent)
 
 
-#: Names that mean something else to the broker (config/mosquitto/tillwatch.acl).
-RESERVED = frozenset({"collector", "operations"})
+#: Names that mean something else to the broker (config/mosquitto/tillwatch.acl), alone or as `collector-2`: it takes
+#: the client id from the certificate, so each program that is connected at the same time needs a name of its own.
+RESERVED = ("collector", "operations")
+
+
+def reserved(name: str) -> bool:
+    """Whether a name is a collector's or an operations' tool's, and so never an agent's."""
+    return any(name == role or name.startswith(f"{role}-") for role in RESERVED)
 
 
 def _certificate(signed: Signed, agent: str, site: str, key: str, how: str, now_us: int) -> Certificate:

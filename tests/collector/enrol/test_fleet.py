@@ -69,7 +69,12 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     assert collector("ca", "init", "--ca", ca)[0] == 3
     assert collector("ca", "server", "broker.example", "10.0.0.1", "--ca", ca, "-o", str(tmp_path))[0] == 0
     assert (tmp_path / "broker.example.key").stat().st_mode & 0o777 == 0o600
-    assert collector("ca", "client", "cashier-07", "--ca", ca)[0] == 2  # agents enrol
+    for refused in (["cashier-07"], ["collector", "operations"], ["collector-../x"], ["operations2"]):  # agents enrol
+        assert collector("ca", "client", *refused, "--ca", ca)[0] == 2
+    for name in ("operations", "operations-2"):  # a second tool: one name is connected once
+        assert collector("ca", "client", name, "--ca", ca, "-o", str(tmp_path))[0] == 0
+        assert (tmp_path / f"{name}.pem").exists()
+    assert collector("enrol-token", "--agent", "operations-2", "--site", "here", *common)[0] == 2
     assert collector("ca", "show", "--ca", ca)[1].startswith("-----BEGIN CERTIFICATE")
 
     text = tmp_path / "fleet.toml"
