@@ -10,6 +10,7 @@ ALLOWED = frozenset({"confirm", "diag", "bundle", "log-level", "resend"})
 #: those that take long, and run as processes of their own (agent/jobs.py)
 JOBS = frozenset({"diag", "bundle"})
 MAX_BYTES = 4096
+_LATEST_S = 1e11  # seconds since 1970: behind the year 5000 nothing expires
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +36,30 @@ def parse_command(name: str, payload: bytes, now: float) -> Command | None:
         return None
     if not isinstance(body, dict):
         return None
-    identity, expires = body.get("id"), _moment(body.get("expires"))
-    if not isinstance(identity, str) or not 1 <= len(identity) <= 128 or expires is None:
+    identity, expires = _word(body.get("id")), _moment(body.get("expires"))
+    if identity is None or not 1 <= len(identity) <= 128 or expires is None:
         return None
-    sequence, level, transaction = body.get("from"), body.get("level"), body.get("transaction")
-    terminal = body.get("terminal")
+    sequence = body.get("from")
     return Command(
         name,
         identity,
         expires <= now,
         sequence if type(sequence) is int and sequence > 0 else None,
-        level if isinstance(level, str) else None,
-        transaction if isinstance(transaction, str) else None,
-        terminal if isinstance(terminal, str) else None,
+        _word(body.get("level")),
+        _word(body.get("transaction")),
+        _word(body.get("terminal")),
     )
 
 
+def _word(value: object) -> str | None:
+    """A text of one line that every place takes: a database, a process's argument, a log."""
+    return value if isinstance(value, str) and value.isprintable() else None
+
+
 def _moment(value: object) -> float | None:
-    """Seconds since 1970, or an RFC 3339 time."""
+    """Seconds since 1970, or an RFC 3339 time. What never ends is none."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) < _LATEST_S else None  # false for NaN, too
     if isinstance(value, str):
         try:
             return datetime.fromisoformat(value).timestamp()

@@ -27,12 +27,13 @@ from agent.engine import Engine
 from agent.enroll.identity import Identity
 from agent.errors import JournalError, UnreachableError
 from agent.events import AgentData, Draft, EventType, timestamp
+from agent.hooks import Hooks
 from agent.jobs import Jobs
 from agent.journal import Journal
 from agent.log import LEVELS, Logger, change_level, logger
 from agent.notify import Watchdog, notify
 from agent.payments import At, Book
-from agent.publish import Hooks, Publisher
+from agent.publish import Publisher
 from agent.reach import Reach
 from agent.reconfigure import LOOK_S, Reconfigure
 from agent.schedule import wait_of

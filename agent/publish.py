@@ -9,30 +9,27 @@ ever, with full jitter, so that a thousand agents do not come back in the same s
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import queue
 import select
+import socket
+import sqlite3
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tenacity
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.commands import JOBS, Command, parse_command
+from agent.broker import ConnectionFailed, authenticate, describe_failure, publish_properties
+from agent.command_desk import CommandDesk
 from agent.config import Mqtt
 from agent.contact import Contact
 from agent.events import Source
-from agent.jobs import Done
+from agent.hooks import Hooks
 from agent.log import Logger
 from agent.outbox import Outbox
 from agent.stored import parse_stored
@@ -43,34 +40,7 @@ RETRY_MAX_S = 60.0
 STATE_EVERY_S = 0.5
 METRICS_EVERY_S = 60.0
 _CONNECT_TIMEOUT_S = 10.0
-
-
-class ConnectionFailed(Exception):  # noqa: N818 (it is a state of the world, and is retried)
-    """The broker can't be reached, refused us, or has gone away. Its text says why, in English, for the log."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What the publisher asks of the agent. All are called in the publisher's thread and must not block for long.
-
-    `state(online, acknowledged)` and `metrics()` give the JSON to publish; `log_level` changes what is logged and
-    says whether it knew the level; `confirm` has a terminal asked about a transaction and says "asking", or why not;
-    `job` begins a command that takes long, and says why not (agent/jobs.py).
-    """
-
-    state: Callable[[bool, int], bytes]
-    metrics: Callable[[], bytes]
-    log_level: Callable[[str], bool]
-    confirm: Callable[[str], str]
-    job: Callable[[Command, Done], str | None] = lambda _command, _done: "not_supported"
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """Where an answer goes; `to` None: nobody wants it."""
-
-    to: str | None
-    correlation: bytes | None
+_JOURNAL_PAUSE_S = 5.0
 
 
 class Publisher:
@@ -82,7 +52,9 @@ class Publisher:
         self._journal = journal
         self._hooks = hooks
         self._log = log
-        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._woken, self._wake = socket.socketpair()
+        self._woken.setblocking(False)
+        self._wake.setblocking(False)
         self._stopping = threading.Event()
         self._drain_until = 0.0
         self._version = MQTTProtocolVersion.MQTTv5
@@ -90,8 +62,6 @@ class Publisher:
         self.connected = False
         self.contact = Contact()
         self.acknowledged = 0
-        self.resend_from: int | None = None
-        self.finished: queue.SimpleQueue[tuple[str, _Reply, str]] = queue.SimpleQueue()  # id, where to, answer
 
     def start(self) -> None:
         """Begin."""
@@ -99,8 +69,8 @@ class Publisher:
 
     def wake(self) -> None:
         """There is a new event, or the state changed."""
-        with contextlib.suppress(BlockingIOError):  # it has not yet looked at the last one
-            os.write(self._wake_write, b"w")
+        with contextlib.suppress(OSError):  # it has not yet looked at the last one, or has ended
+            self._wake.send(b"w")
 
     def stop(self, drain_s: float) -> None:
         """End, after what waits was sent or `drain_s` seconds have passed."""
@@ -108,9 +78,28 @@ class Publisher:
         self._stopping.set()
         self.wake()
         self._thread.join(drain_s + _CONNECT_TIMEOUT_S)
+        if not self._thread.is_alive():
+            self._woken.close()
+            self._wake.close()
 
     def _run(self) -> None:
-        outbox = Outbox(self._journal)
+        """Until stopped. A journal that can't be read, on a full or broken disk, ends the connection and no more."""
+        outbox: Outbox | None = None
+        desk: CommandDesk | None = None
+        while not self._stopping.is_set():
+            try:
+                outbox = outbox or Outbox(self._journal)
+                desk = desk or CommandDesk(outbox, self._hooks, self.wake, self._log)
+                self._publish(outbox, desk)
+            except sqlite3.Error as error:
+                self._log.error("outbox.unusable", detail=str(error), retry_in_s=_JOURNAL_PAUSE_S)
+                self._ended(f"the journal can't be read: {error}")
+                self._stopping.wait(_JOURNAL_PAUSE_S)
+        if outbox is not None:
+            outbox.close()
+
+    def _publish(self, outbox: Outbox, desk: CommandDesk) -> None:
+        """Connect, and again, until stopped."""
         self.acknowledged = outbox.acknowledged
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(ConnectionFailed),
@@ -121,20 +110,23 @@ class Publisher:
         )
         while not self._stopping.is_set():
             try:
-                session = retrying(self._connect, outbox)
+                session = retrying(self._connect, outbox, desk)
             except tenacity.RetryError:
                 break
             try:
                 session.run()
             except ConnectionFailed as error:
                 self._log.warning("mqtt.disconnected", detail=str(error))
-                self.contact.failure = str(error)
-            self.connected = False
-            self.contact.since = None
-        outbox.close()
+                self._ended(str(error))
+        self._ended(None)
 
-    def _connect(self, outbox: Outbox) -> _Session:
-        session = _Session(self, outbox)
+    def _ended(self, why: str | None) -> None:
+        self.connected = False
+        self.contact.since = None
+        self.contact.failure = why or self.contact.failure
+
+    def _connect(self, outbox: Outbox, desk: CommandDesk) -> _Session:
+        session = _Session(self, outbox, desk)
         try:
             session.open(self._version)
         except ConnectionFailed as error:
@@ -159,9 +151,10 @@ class Publisher:
 class _Session:
     """One connection to the broker, from CONNECT to its end."""
 
-    def __init__(self, publisher: Publisher, outbox: Outbox) -> None:
+    def __init__(self, publisher: Publisher, outbox: Outbox, desk: CommandDesk) -> None:
         self._own = publisher
         self._outbox = outbox
+        self._desk = desk
         self._prefix = publisher._source.prefix
         self._sent = outbox.resend_from - 1
         self._unacknowledged: dict[int, int] = {}  # message id → sequence
@@ -205,7 +198,7 @@ class _Session:
         while True:
             self._publish_state()
             self._publish_more()
-            self._answer_jobs()
+            self._desk.answer_jobs(self._client)
             if own._stopping.is_set() and (self._drained() or time.monotonic() > own._drain_until):
                 self._leave()
                 return
@@ -233,11 +226,11 @@ class _Session:
         if sock is None:
             raise ConnectionFailed(self._failure or "connection closed")
         pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-        network, wake = sock.fileno(), self._own._wake_read
+        network, wake = sock.fileno(), self._own._woken.fileno()
         writing = [network] if self._client.want_write() else []
         readable, writable, _ = select.select([network, wake], writing, [], 0 if pending else timeout)
         if wake in readable:
-            os.read(wake, 4096)
+            self._own._woken.recv(4096)
         if pending or network in readable:
             self._client.loop_read()
         if writable:
@@ -248,9 +241,8 @@ class _Session:
             raise ConnectionFailed(self._failure)
 
     def _publish_more(self) -> None:
-        if self._own.resend_from is not None:
-            self._sent = min(self._sent, self._own.resend_from - 1)
-            self._own.resend_from = None
+        if (asked := self._desk.resend_asked()) is not None:
+            self._sent = min(self._sent, asked - 1)
         room = WINDOW - len(self._unacknowledged)
         # Asking for few at a time would cost one query an event; half a window keeps the broker busy meanwhile.
         if room < WINDOW // 2 and self._unacknowledged:
@@ -263,11 +255,7 @@ class _Session:
             self._sent = event.sequence
 
     def _event_properties(self) -> Properties | None:
-        if not self._is_5:
-            return None
-        properties = _publish_properties()
-        properties.ContentType = "application/cloudevents+json"
-        return properties
+        return publish_properties("application/cloudevents+json") if self._is_5 else None
 
     def _publish_state(self) -> None:
         now = time.monotonic()
@@ -328,93 +316,4 @@ class _Session:
             if stored is not None and stored.epoch == self._own._source.epoch:
                 self._outbox.store(stored.sequence)
             return
-        command = parse_command(message.topic.rsplit("/", 1)[-1], bytes(message.payload), time.time())
-        if message.retain or command is None:
-            self._own._log.warning("command.ignored", topic=message.topic, retained=message.retain)
-            return
-        reply = _Reply(
-            getattr(message.properties, "ResponseTopic", None), getattr(message.properties, "CorrelationData", None)
-        )
-        if command.name in JOBS:
-            self._begin_job(client, command, reply)
-        else:
-            _answer(client, reply, self._execute(command))
-
-    def _begin_job(self, client: mqtt.Client, command: Command, reply: _Reply) -> None:
-        """A command that takes long: its answer comes when it has ended, perhaps over a later connection."""
-        own = self._own
-        stored = self._outbox.command_result(command.id)
-        if stored is not None:
-            _answer(client, reply, stored)
-            return
-
-        def done(error: str | None, result: Any) -> None:
-            answer = {"id": command.id, "ok": error is None, "error": error, "result": result}
-            own.finished.put((command.id, reply, json.dumps(answer, ensure_ascii=False)))
-            own.wake()
-
-        error = "expired" if command.expired else own._hooks.job(command, done)
-        own._log.info("command.begun", name=command.name, id=command.id, error=error)
-        if error is not None:  # not kept: a job that could not begin now may be asked for again
-            _answer(client, reply, json.dumps({"id": command.id, "ok": False, "error": error}))
-
-    def _answer_jobs(self) -> None:
-        while not self._own.finished.empty():
-            identity, reply, answer = self._own.finished.get()
-            self._outbox.keep_command_result(identity, answer, time.time_ns())
-            self._own._log.info("command.executed", id=identity)
-            _answer(self._client, reply, answer)
-
-    def _execute(self, command: Command) -> str:
-        """Do what an allowed command asks, once; a repeated one gets the answer of the first time."""
-        stored = self._outbox.command_result(command.id)
-        if stored is not None:
-            return stored
-        error = None
-        if command.expired:
-            error = "expired"
-        elif command.name == "resend" and command.sequence:
-            self._own.resend_from = command.sequence
-        elif command.name == "confirm":
-            said = self._own._hooks.confirm(command.transaction) if command.transaction else "not_pending"
-            error = None if said == "asking" else said
-        elif command.level is None or not self._own._hooks.log_level(command.level):
-            error = "unknown_level"
-        answer = json.dumps({"id": command.id, "ok": error is None, "error": error})
-        self._outbox.keep_command_result(command.id, answer, time.time_ns())
-        self._own._log.info("command.executed", name=command.name, id=command.id, error=error)
-        return answer
-
-
-def _answer(client: mqtt.Client, reply: _Reply, answer: str) -> None:
-    if reply.to:
-        properties = _publish_properties()
-        if reply.correlation:
-            properties.CorrelationData = reply.correlation
-        client.publish(reply.to, answer, 1, properties=properties)
-
-
-def _publish_properties() -> Properties:
-    return Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-
-
-def authenticate(client: mqtt.Client, settings: Mqtt) -> None:
-    """Give the client its user, password and TLS. Raises OSError or ValueError when a file can't be used."""
-    if settings.username is not None:
-        password = settings.password_file.read_text(encoding="utf-8").strip() if settings.password_file else None
-        client.username_pw_set(settings.username, password)
-    if settings.tls:
-        context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if settings.cert_file:
-            context.load_cert_chain(str(settings.cert_file), str(settings.key_file) if settings.key_file else None)
-        client.tls_set_context(context)
-
-
-def describe_failure(error: Exception) -> str:
-    """Why connecting failed, in words a person can act on."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the broker's certificate is not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS with the broker failed: {error.reason or error}"
-    return str(error)
+        self._desk.take(client, message)

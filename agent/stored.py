@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+_LARGEST = 2**63 - 1  # sequence numbers are 64-bit integers
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -23,6 +25,6 @@ def parse_stored(payload: bytes) -> Stored | None:
     if not isinstance(body, dict):
         return None
     epoch, sequence = body.get("epoch"), body.get("sequence")
-    if not isinstance(epoch, str) or type(sequence) is not int or sequence < 0:
+    if not isinstance(epoch, str) or type(sequence) is not int or not 0 <= sequence <= _LARGEST:
         return None
     return Stored(epoch, sequence)

@@ -26,10 +26,11 @@ from agent.demo.cashier import Manner, pay_concert
 from agent.engine import Engine
 from agent.errors import UnreachableError
 from agent.events import AgentData, Draft, EventType
+from agent.hooks import Hooks
 from agent.journal import Journal
 from agent.log import configure, logger
 from agent.payments import At, Book, Terms
-from agent.publish import WINDOW, Hooks, Publisher
+from agent.publish import WINDOW, Publisher
 from agent.tap import Record, bridge_status
 from agent.watch import Watcher
 from drivers.concert import ConcertDecoder

@@ -18,12 +18,12 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.broker import authenticate
 from agent.checks.check import Check
 from agent.config import Mqtt
 from agent.control import ask
 from agent.errors import UnreachableError
 from agent.phrase import Phrase, phrase
-from agent.publish import authenticate
 
 _WAIT_S = 5.0
 _UNSUPPORTED_VERSION = 132

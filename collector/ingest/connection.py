@@ -21,8 +21,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.broker import ConnectionFailed, authenticate, describe_failure
 from agent.config import Mqtt
-from agent.publish import ConnectionFailed, authenticate, describe_failure
 from collector.ledger.incoming import Incoming
 
 IN_FLIGHT = 8_192

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import tenacity
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 
+from agent.broker import ConnectionFailed
 from agent.config import Mqtt
 from agent.log import logger
-from agent.publish import ConnectionFailed
 from collector.cases import intake
 from collector.hub import Change, Hub
 from collector.ingest.connection import Connection, Message

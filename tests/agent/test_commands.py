@@ -53,6 +53,11 @@ def test_what_is_not_on_the_list_is_no_command(name: str) -> None:
         body(id="x" * 200),
         body(expires="soon"),
         body(expires=True),
+        body(expires=float("nan")),
+        body(expires=float("inf")),
+        body(expires=10**400),
+        body(id="two\nlines"),
+        b'{"id": "\\ud800", "expires": 200}',
         body(pad="x" * 5000),
     ],
 )

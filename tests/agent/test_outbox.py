@@ -58,3 +58,19 @@ def test_a_repeated_command_gets_its_stored_answer(outbox: Outbox) -> None:
     assert outbox.command_result("c1") is None
     outbox.keep_command_result("c1", '{"ok": true}', 1)
     assert outbox.command_result("c1") == '{"ok": true}'
+
+
+def test_on_a_full_disk_the_cursors_move_on_and_are_written_when_it_has_room_again(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    outbox._db.execute("PRAGMA query_only = ON")  # refuses like a disk without room: with an OperationalError
+    outbox.acknowledge(7)
+    outbox.store(6)
+    outbox.keep_command_result("c1", "{}", 1)
+    assert (outbox.acknowledged, outbox.stored, outbox.resend_from) == (7, 6, 7)
+    assert outbox.command_result("c1") is None
+    outbox._db.execute("PRAGMA query_only = OFF")
+    outbox.acknowledge(7)
+    again = Outbox(tmp_path / "journal.sqlite")
+    assert (again.acknowledged, again.stored) == (7, 6)
+    again.close()

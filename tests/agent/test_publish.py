@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,12 @@ from paho.mqtt.properties import Properties
 
 from agent.commands import Command
 from agent.config import Mqtt
+from agent.hooks import Hooks
 from agent.jobs import Done
 from agent.journal import Journal
 from agent.log import logger
-from agent.publish import WINDOW, Hooks, Publisher
+from agent.outbox import Outbox, Waiting
+from agent.publish import WINDOW, Publisher
 from tests.agent.test_journal import NOTE
 from tests.broker import Broker, Tls
 from tests.certificates import Authority
@@ -49,7 +51,9 @@ def settings(broker: Broker, **changes: object) -> Mqtt:
 class Agent:
     """A journal and its publisher, without the rest."""
 
-    def __init__(self, folder: Path, mqtt_settings: Mqtt) -> None:
+    def __init__(
+        self, folder: Path, mqtt_settings: Mqtt, job: Callable[[Command, Done], str | None] | None = None
+    ) -> None:
         self.journal = Journal(folder, "site", "pc-1")
         self.levels: list[str] = []
         hooks = Hooks(
@@ -59,6 +63,7 @@ class Agent:
             metrics=lambda: b"{}",
             log_level=lambda level: level == "debug" and not self.levels.append(level),  # type: ignore[func-returns-value]
             confirm={"T1": "asking"}.get,  # type: ignore[arg-type]
+            job=job or (lambda _command, _done: "not_supported"),
         )
         self.publisher = Publisher(mqtt_settings, self.journal.source, self.journal.path, hooks, logger())
         self.publisher.start()
@@ -253,7 +258,6 @@ def test_late_unknown_and_unsupported_commands_do_nothing(broker: Broker, tmp_pa
 
 
 def test_a_command_that_takes_long_is_answered_when_it_has_ended_and_once(broker: Broker, tmp_path: Path) -> None:
-    agent = Agent(tmp_path, settings(broker))
     begun: list[str] = []
 
     def job(command: Command, done: Done) -> str | None:
@@ -263,7 +267,7 @@ def test_a_command_that_takes_long_is_answered_when_it_has_ended_and_once(broker
         threading.Thread(target=done, args=(None, [{"terminal": command.terminal}])).start()
         return None
 
-    agent.publisher._hooks = replace(agent.publisher._hooks, job=job)
+    agent = Agent(tmp_path, settings(broker), job)
     until(lambda: agent.publisher.connected)
     commander = Commander(broker)
     asked: dict[str, object] = {"id": "d1", "expires": 4e9, "terminal": "pos1"}
@@ -291,6 +295,51 @@ def test_a_retained_command_is_ignored(broker: Broker, tmp_path: Path) -> None:
     )  # it came after the retained one
     assert agent.levels == []
     commander.close()
+    agent.stop()
+
+
+def test_what_nobody_should_send_ends_nothing(broker: Broker, tmp_path: Path) -> None:
+    agent = Agent(tmp_path, settings(broker))
+    until(lambda: agent.publisher.connected)
+    stored = {"epoch": agent.journal.source.epoch, "sequence": 10**30}
+    for topic, payload in (
+        ("stored", json.dumps(stored)),
+        ("stored", "[" * 5000),
+        ("commands/resend", json.dumps({"id": "a", "expires": 10**400, "from": 1})),
+        ("commands/resend", '{"id": "\\ud800", "expires": 4e9, "from": 1}'),
+        ("commands/diag", '{"id": "b", "expires": 4e9, "terminal": "\\u0000"}'),
+        ("commands/resend", json.dumps({"id": "c", "expires": 4e9, "from": 10**400})),
+    ):
+        publish(broker, f"{PREFIX}/{topic}", payload)
+    commander = Commander(broker)
+    assert commander.ask("resend", {"id": "d", "expires": 4e9, "from": 1})["ok"] is True
+    agent.tell(1)
+    until(lambda: agent.publisher.acknowledged == 1)
+    commander.close()
+    agent.stop()
+
+
+def test_a_journal_that_can_not_be_read_for_a_while_is_read_again(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.publish._JOURNAL_PAUSE_S", 0.05)
+    broken = threading.Event()
+    read = Outbox.after
+
+    def after(outbox: Outbox, sequence: int, limit: int) -> list[Waiting]:
+        if broken.is_set():
+            raise sqlite3.OperationalError("disk I/O error")
+        return read(outbox, sequence, limit)
+
+    monkeypatch.setattr(Outbox, "after", after)
+    agent = Agent(tmp_path, settings(broker))
+    agent.tell(3)
+    until(lambda: agent.publisher.acknowledged == 3)
+    broken.set()
+    agent.tell(3)
+    until(lambda: "disk I/O error" in (agent.publisher.contact.failure or "") and not agent.publisher.connected)
+    broken.clear()
+    until(lambda: agent.publisher.acknowledged == 6)
     agent.stop()
 
 

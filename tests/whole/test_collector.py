@@ -12,9 +12,10 @@ import psycopg
 import pytest
 
 from agent.events import AgentData, Draft, EventType
+from agent.hooks import Hooks
 from agent.journal import Journal
 from agent.log import logger
-from agent.publish import Hooks, Publisher
+from agent.publish import Publisher
 from tests.broker import Broker
 from tests.collector.process import Collector
 from tests.collector.publishing import settings
