@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from agent.enroll import keys
 
 
 class Authority:
@@ -41,6 +44,15 @@ class Authority:
         _openssl("ca", "-batch", "-notext", *own, "-in", str(request), "-out", str(certificate), *dates)
         key.chmod(0o600)
         return certificate, key
+
+
+def make_key(path: Path) -> None:
+    """A key as an agent makes its own."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        keys.make_key(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _openssl(*arguments: str) -> None:

@@ -46,7 +46,8 @@ class Door:
         self.url = url
         try:
             parts = urlsplit(url)
-            good = parts.scheme == "https" and bool(parts.hostname) and parts.path in ("", "/") and not parts.query
+            good = parts.scheme == "https" and bool(parts.hostname) and parts.path in ("", "/")
+            good = good and not parts.query and parts.username is None
             self._place = (parts.hostname or "", parts.port or 443)
         except ValueError:
             good = False
@@ -70,7 +71,7 @@ class Door:
             raise self._distrusted(error) from error
         except ssl.SSLError as error:
             raise DoorError("enroll.no_tls", reason=error.reason or error, **values) from error
-        except socket.gaierror as error:
+        except (socket.gaierror, UnicodeError) as error:
             raise DoorError("enroll.no_name", **values) from error
         except TimeoutError as error:
             raise DoorError("enroll.silent", **values) from error
@@ -81,6 +82,14 @@ class Door:
         return self._understood(status, content)
 
     def _context(self) -> ssl.SSLContext:
+        try:
+            return self._made()
+        except OSError as error:
+            path = self._identity[0].parent if self._identity else self._authority
+            reason = getattr(error, "reason", None) or error.strerror or error
+            raise EnrolError("enroll.damaged", path=path, reason=reason) from error
+
+    def _made(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self._authority is None:
@@ -107,7 +116,7 @@ class Door:
             return Answer(status, {})
         try:
             body = json.loads(content) if len(content) <= _LARGEST else None
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
             raise DoorError("enroll.no_collector", url=self.url)

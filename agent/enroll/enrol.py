@@ -37,8 +37,7 @@ def enrol(url: str, token: EnrolToken, state_dir: Path, now_s: float | None = No
     authority = _known_authority(url, token, time.time() if now_s is None else now_s)
     identity = Identity.below(state_dir)
     identity.make_folder()
-    if not identity.next_key.exists():
-        keys.make_key(identity.next_key)
+    identity.make_next_key()
     answer = Door(url, authority).ask(
         "POST",
         "/agents/1/certificates",

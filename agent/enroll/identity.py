@@ -9,10 +9,12 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.checks.certificate import Validity, validity_of_file
+from agent.enroll import keys
 from agent.enroll.errors import EnrolError
 
 
@@ -76,6 +78,13 @@ class Identity:
         """From when until when the certificate is good."""
         return validity_of_file(self.certificate)
 
+    def holds(self, certificate: str) -> bool:
+        """Whether this is the certificate that is there."""
+        try:
+            return self.certificate.read_text(encoding="ascii", errors="replace").strip() == certificate.strip()
+        except OSError:
+            return False
+
     def make_folder(self) -> None:
         """The folder, 0700, of the user that owns state_dir (the agent's, also when root enrols)."""
         state_dir = self.folder.parent
@@ -86,46 +95,77 @@ class Identity:
         except OSError as error:
             raise EnrolError("enroll.not_written", path=self.folder, reason=error.strerror or error) from error
 
+    def make_next_key(self) -> None:
+        """The key of an enrolment, where none is under way. Raises EnrolError, or DoorError without openssl."""
+        if not self.next_key.exists():
+            with self._beside(self.next_key) as (descriptor, name):
+                keys.make_key(descriptor)
+                os.replace(name, self.next_key)
+            self._sync()
+
     def begin(self, authority: str, certificate: str, agreed: Enrolment) -> None:
-        """A new identity is whole: its key, certificate and authority take their places."""
-        self.write(self.authority, authority)
-        self.write(self._agreed, json.dumps(asdict(agreed), indent=2) + "\n")
-        self.write(self.certificate, certificate)
-        self._owned_by_agent(self.next_key)
+        """A new identity is whole: its key, certificate and authority take their places. Raises EnrolError.
+
+        All is written before anything is replaced, so a full disk leaves the former identity as it was.
+        """
+        texts = {
+            self.authority: authority,
+            self._agreed: json.dumps(asdict(agreed), indent=2) + "\n",
+            self.certificate: certificate,
+        }
+        with contextlib.ExitStack() as written:
+            ready = {path: self._written(written, path, text) for path, text in texts.items()}
+            for path, name in ready.items():
+                os.replace(name, path)
+            self.take_next_key()
+
+    def take_next_key(self) -> None:
+        """The key of an enrolment takes its place."""
         self.next_key.replace(self.key)
+        self._sync()
 
     def write(self, path: Path, text: str) -> None:
         """A file of the folder, whole or as it was, durable, 0600. Raises EnrolError."""
-        try:
-            descriptor, name = tempfile.mkstemp(dir=self.folder, prefix=f".{path.name}.")
-            try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                self._owned_by_agent(Path(name))
-                os.replace(name, path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
-            folder = os.open(self.folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise EnrolError("enroll.not_written", path=path, reason=error.strerror or error) from error
+        with contextlib.ExitStack() as written:
+            os.replace(self._written(written, path, text), path)
+            self._sync()
 
     @property
     def _agreed(self) -> Path:
         return self.folder / "enrolment.json"
 
-    def _owned_by_agent(self, path: Path) -> None:
-        path.chmod(0o600)
-        self._give(path)
+    def _written(self, written: contextlib.ExitStack, path: Path, text: str) -> str:
+        """A file beside the path that holds the text, gone with the stack unless it was moved."""
+        descriptor, name = written.enter_context(self._beside(path))
+        with os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        return name
 
-    def _give(self, path: Path) -> None:
+    @contextlib.contextmanager
+    def _beside(self, path: Path) -> Iterator[tuple[int, str]]:
+        """An empty file beside the path, the agent's own, 0600. By its descriptor: the folder may be another user's."""
+        try:
+            descriptor, name = tempfile.mkstemp(dir=self.folder, prefix=f".{path.name}.")
+            try:
+                self._give(descriptor)
+                yield descriptor, name
+            finally:
+                os.close(descriptor)
+                Path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise EnrolError("enroll.not_written", path=path, reason=error.strerror or error) from error
+
+    def _sync(self) -> None:
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _give(self, place: Path | int) -> None:
         owner = self.folder.parent.stat()
         if os.geteuid() == 0:
             with contextlib.suppress(PermissionError):  # a folder on a share that knows no owners
-                os.chown(path, owner.st_uid, owner.st_gid)
+                os.chown(place, owner.st_uid, owner.st_gid)

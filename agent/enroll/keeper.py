@@ -16,7 +16,7 @@ from pathlib import Path
 
 import tenacity
 
-from agent.enroll import renewal
+from agent.enroll import keys, renewal
 from agent.enroll.identity import Enrolment, Identity
 from agent.errors import TillwatchError
 from agent.log import Logger
@@ -55,27 +55,27 @@ class Keeper:
         renew_at = renewal.due(self._identity, self._rng)
         while not self._stopping.is_set():
             now = time.monotonic()
-            if renew_at is not None and datetime.now(UTC) >= renew_at and now >= self._renew_not_before:
+            if datetime.now(UTC) >= renew_at and now >= self._renew_not_before:
                 self._renew()
                 renew_at = renewal.due(self._identity, self._rng)
             if now >= self._look_due:
                 self._look_for_configuration()
             self._stopping.wait(self._patience(renew_at))
 
-    def _patience(self, renew_at: datetime | None) -> float:
+    def _patience(self, renew_at: datetime) -> float:
         now = time.monotonic()
-        waits = [_LONGEST_SLEEP_S, self._look_due - now]
-        if renew_at is not None:
-            waits.append(max((renew_at - datetime.now(UTC)).total_seconds(), self._renew_not_before - now))
-        return max(0.1, min(waits))
+        renewal_in = max((renew_at - datetime.now(UTC)).total_seconds(), self._renew_not_before - now)
+        return max(0.1, min(_LONGEST_SLEEP_S, self._look_due - now, renewal_in))
 
     def _renew(self) -> None:
         try:
             renewed = renewal.renew(self._identity, self._agreed)
-        except (TillwatchError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 (_strange)
             self._renewals_failed += 1
             pause = wait_of(RENEWAL_RETRY, self._renewals_failed)
-            self._log.warning("certificate.not_renewed", detail=str(error), retry_in_s=round(pause))
+            self._log.warning(
+                "certificate.not_renewed", detail=str(error), retry_in_s=round(pause), exc_info=_strange(error)
+            )
         else:
             self._renewals_failed = 0
             pause = 0.0 if renewed else wait_of(RENEWAL_RETRY, 20)  # the collector's clock lies behind ours
@@ -86,15 +86,20 @@ class Keeper:
     def _look_for_configuration(self) -> None:
         try:
             self._look()
-        except (TillwatchError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 (_strange)
             self._looks_failed += 1
             pause = wait_of(FLEET_RETRY, self._looks_failed)
             tell = self._log.warning if self._looks_failed in (1, 10, 100) else self._log.debug
-            tell("fleet.unreachable", detail=str(error), retry_in_s=round(pause))
+            tell("fleet.unreachable", detail=str(error), retry_in_s=round(pause), exc_info=_strange(error))
         else:
             self._looks_failed = 0
             pause = FLEET_EVERY_S * self._rng.uniform(0.8, 1.2)
         self._look_due = time.monotonic() + pause
+
+
+def _strange(error: Exception) -> bool:
+    """Whether it is a defect. It must not end the thread: in ninety days the certificate would have ended, too."""
+    return not isinstance(error, (TillwatchError, OSError))
 
 
 def keeper_of(state_dir: Path, look: Callable[[Identity, Enrolment], None], log: Logger) -> Keeper | None:
@@ -107,4 +112,15 @@ def keeper_of(state_dir: Path, look: Callable[[Identity, Enrolment], None], log:
         return None
     if agreed is None:
         return None
+    _finish(identity, log)
     return Keeper(identity, agreed, lambda: look(identity, agreed), log)
+
+
+def _finish(identity: Identity, log: Logger) -> None:
+    """An enrolment that a power cut interrupted between certificate and key."""
+    try:
+        if identity.next_key.exists() and keys.fits(identity.certificate, identity.next_key):
+            identity.take_next_key()
+            log.warning("identity.finished", detail="an enrolment was interrupted; its key is in place now")
+    except (TillwatchError, OSError) as error:
+        log.error("identity.damaged", detail=str(error))

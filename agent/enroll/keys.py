@@ -15,13 +15,11 @@ _PATIENCE_S = 30.0
 _CONFIG = "[req]\ndistinguished_name = dn\n[dn]\n"  # whatever /etc/ssl/openssl.cnf of this PC says
 
 
-def make_key(path: Path) -> None:
-    """An EC P-256 key, 0600 from its first byte. Raises EnrolError, or DoorError without openssl."""
-    before = os.umask(0o177)
-    try:
-        _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(path))
-    finally:
-        os.umask(before)
+def make_key(descriptor: int) -> None:
+    """Write an EC P-256 key into an open file, durably. Raises EnrolError, or DoorError without openssl."""
+    words = ("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", f"/dev/fd/{descriptor}")
+    _openssl(*words, keep_open=(descriptor,))
+    os.fsync(descriptor)
 
 
 def request(key: Path, agent: str) -> str:
@@ -39,15 +37,17 @@ def fits(certificate: Path, key: Path) -> bool:
         return False
 
 
-def _openssl(*words: str, said: str = "") -> str:
+def _openssl(*words: str, said: str = "", keep_open: tuple[int, ...] = ()) -> str:
     try:
         done = subprocess.run(
             ["openssl", *words],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             timeout=_PATIENCE_S,
             input=said,
+            pass_fds=keep_open,
         )
     except FileNotFoundError:
         raise DoorError("enroll.no_openssl") from None

@@ -8,7 +8,7 @@ certificate that fits its key. A connection to the broker that is open goes on; 
 from __future__ import annotations
 
 import random
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.checks.certificate import validity_of_file
@@ -22,11 +22,11 @@ _DUE = 2 / 3
 _SPREAD = 1 / 30
 
 
-def due(identity: Identity, rng: random.Random) -> datetime | None:
-    """When to ask for a new certificate; None when there is none to be renewed."""
+def due(identity: Identity, rng: random.Random) -> datetime:
+    """When to ask for a new certificate. One that is missing or damaged is due: the collector gives it again."""
     found = identity.validity()
     if found is None:
-        return None
+        return datetime.min.replace(tzinfo=UTC)
     return found.begins + (found.ends - found.begins) * (_DUE + _SPREAD * rng.random())
 
 
@@ -40,7 +40,7 @@ def renew(identity: Identity, agreed: Enrolment) -> bool:
     certificate = told.get("certificate")
     if not isinstance(certificate, str):
         raise DoorError("enroll.no_collector", url=agreed.collector)
-    if certificate.strip() == identity.certificate.read_text(encoding="ascii", errors="replace").strip():
+    if identity.holds(certificate):
         return False
     beside = identity.folder / "next.pem"
     identity.write(beside, certificate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -80,7 +81,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_due_after_two_thirds_and_not_all_at_once(pc: Pc) -> None:
     pc.begin(0)
     dues = [due(pc.identity, random.Random(seed)) for seed in range(200)]
-    days = [(moment - pc.now) / DAY for moment in dues if moment]
+    days = [(moment - pc.now) / DAY for moment in dues]
     assert 59.9 < min(days) < 60.5
     assert 62.5 < max(days) <= 63.1
 
@@ -109,6 +110,79 @@ def test_the_keeper_renews_what_is_due_and_survives_a_collector_that_is_away(pc:
     assert keys.fits(pc.identity.certificate, pc.identity.key)
 
 
+def test_nothing_ends_the_thread(pc: Pc, impatient: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """A defect here would be noticed when the certificate has ended, by two thousand PCs at once."""
+    pc.begin(65)
+    pc.answers = [RuntimeError("a defect"), pc.renewed()]
+    looks = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) < 3:
+            raise RecursionError("another")
+
+    keeper = Keeper(pc.identity, AGREED, look, logger())
+    keeper.start()
+    until(lambda: pc.asked == 2 and len(looks) == 3, what="tried again")
+    keeper.stop()
+
+
+@pytest.mark.parametrize("damage", ["", "-----BEGIN CERTIFICATE-----\nMII", None])
+def test_a_certificate_that_is_gone_or_damaged_is_given_again(pc: Pc, damage: str | None) -> None:
+    pc.begin(10)
+    mine = pc.identity.certificate.read_text()
+    if damage is None:
+        pc.identity.certificate.unlink()
+    else:
+        pc.identity.certificate.write_text(damage)
+    assert renewal.due(pc.identity, random.Random(0)) < pc.now
+    pc.answers = [mine]
+    assert renew(pc.identity, AGREED)
+    assert pc.identity.certificate.read_text() == mine
+
+
+def test_an_enrolment_that_a_power_cut_interrupted_is_finished(pc: Pc, tmp_path: Path) -> None:
+    """The new certificate is in place, its key is not yet."""
+    pc.identity.make_next_key()
+    key = pc.identity.next_key.read_text()
+    assert pc.identity.next_key.stat().st_mode & 0o777 == 0o600
+    pc.identity.make_next_key()
+    assert pc.identity.next_key.read_text() == key  # the same request again, when an answer was lost
+    csr = tmp_path / "csr"
+    csr.write_text(keys.request(pc.identity.next_key, "cashier-07"))
+    words = ("-CA", str(pc.authority.certificate), "-CAkey", str(pc.authority.folder / "ca.key"), "-CAcreateserial")
+    openssl = ["openssl", "x509", "-req", "-in", str(csr), *words]
+    given = subprocess.run(openssl, capture_output=True, text=True, check=True).stdout
+    pc.begin(10)
+    pc.identity.begin(pc.authority.certificate.read_text(), given, AGREED)
+    pc.identity.key.rename(pc.identity.next_key)
+    assert keeper_of(tmp_path / "state", lambda _identity, _agreed: None, logger()) is not None
+    assert pc.identity.key.read_text() == key
+    # A key that waits for its certificate is no key of ours yet.
+    pc.identity.make_next_key()
+    assert keeper_of(tmp_path / "state", lambda _identity, _agreed: None, logger()) is not None
+    assert pc.identity.key.read_text() == key
+    assert pc.identity.next_key.exists()
+
+
+def test_a_full_disk_leaves_the_former_identity(pc: Pc, monkeypatch: pytest.MonkeyPatch) -> None:
+    pc.begin(10)
+    pc.identity.make_next_key()
+    before = {path.name: path.read_text() for path in pc.identity.folder.iterdir()}
+    real, files = os.fsync, []
+
+    def fsync(descriptor: int) -> None:
+        files.append(descriptor)
+        if len(files) == 3:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(EnrolError, match="No space left"):
+        pc.identity.begin("authority", "certificate", AGREED)
+    assert {path.name: path.read_text() for path in pc.identity.folder.iterdir()} == before
+
+
 def test_what_is_not_better_is_not_taken(pc: Pc) -> None:
     pc.begin(65)
     mine = pc.identity.certificate.read_text()
@@ -131,4 +205,3 @@ def test_no_keeper_without_an_enrolment_or_with_a_damaged_one(tmp_path: Path) ->
     assert keeper_of(tmp_path, lambda _identity, _agreed: None, logger()) is None
     with pytest.raises(EnrolError, match="enrol again"):
         identity.enrolment()
-    assert renewal.due(identity, random.Random(0)) is None

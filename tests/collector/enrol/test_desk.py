@@ -17,6 +17,7 @@ from collector.enrol.desk import EnrolDesk, Wanted
 from collector.enrol.errors import AuthorityError, EnrolUsageError, RefusedError
 from collector.errors import CollectorNothingFoundError
 from collector.ledger import Ledger, audit
+from tests.certificates import make_key
 from tests.collector.conftest import FixedClock
 
 AGENT, SITE, HERE = "cashier-07", "outpatient-1", "10.1.2.3"
@@ -28,7 +29,7 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("keys")
     found = []
     for number, name in enumerate((AGENT, AGENT, "cashier-08")):
-        keys.make_key(folder / str(number))
+        make_key(folder / str(number))
         found.append(keys.request(folder / str(number), name))
     return found
 

@@ -125,8 +125,9 @@ def test_names_clocks_and_addresses_that_are_wrong(
         enrol(url.replace(HOST, "localhost"), token, tmp_path / "state")
     with pytest.raises(EnrolError, match="https://HOST:PORT"):
         enrol(url.replace("https", "http"), token, tmp_path / "state")
-    with pytest.raises(DoorError, match="no known name"):
-        enrol("https://no-such-host.invalid:8443", token, tmp_path / "state")
+    for name in ("no-such-host.invalid", "x" * 70 + ".example", "a..b"):
+        with pytest.raises(DoorError, match="no known name"):
+            enrol(f"https://{name}:8443", token, tmp_path / "state")
     with socket.create_server((HOST, 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(DoorError, match="can't be reached"):
@@ -204,6 +205,25 @@ def test_the_configuration_is_for_those_with_a_good_certificate(
     desk.revoke(CONSOLE, "cashier-07")
     with pytest.raises(EnrolError, match="does not accept"):
         mine.ask("GET", "/agents/1/configuration?have=0")
+
+
+def test_an_ended_certificate_and_damaged_files_are_told_as_what_they_are(
+    url: str, desk: EnrolDesk, tmp_path: Path, clock: FixedClock
+) -> None:
+    now = clock()
+    clock.advance(days=-91)
+    identity = enrol(url, one(desk), tmp_path / "state", clock().timestamp()).identity
+    clock.advance(seconds=(now - clock()).total_seconds())
+    mine = Client(url, identity.authority, (identity.certificate, identity.key))
+    with pytest.raises(EnrolError, match="does not accept"):
+        mine.ask("GET", "/agents/1/configuration?have=0")
+    for path in (identity.certificate, identity.authority):
+        path.write_text("x")
+        with pytest.raises(EnrolError, match="enrol again"):
+            mine.ask("GET", "/agents/1/configuration?have=0")
+        path.unlink()
+        with pytest.raises(EnrolError, match="enrol again"):
+            mine.ask("GET", "/agents/1/configuration?have=0")
 
 
 def test_the_doors_certificate_is_made_anew_in_time(authority: Authority, clock: FixedClock) -> None:

@@ -22,6 +22,7 @@ from collector.ledger import Ledger
 from collector.web.app import create_app
 from collector.web.pages import ROUTERS, error_page
 from collector.web.settings import WebSettings
+from tests.certificates import make_key
 from tests.collector.conftest import FixedClock
 from tests.collector.web.pages.browsing import page, words
 
@@ -70,7 +71,7 @@ def test_a_technician_makes_a_token_and_takes_an_identity_back(browser: Browser,
     assert token.secret not in shown
     assert "Open tokens: 1" in words(shown)
 
-    keys.make_key(tmp_path / "key")
+    make_key(tmp_path / "key")
     request = keys.request(tmp_path / "key", "cashier-07")
     desks.enrol.enrol(Wanted(token.secret, "cashier-07", "out-1", request), "10.0.0.1")
     assert "cashier-07 out-1" in words(page(technician, "/enrolment"))
