@@ -28,14 +28,28 @@ OTHER = "tillwatch/1/outpatient-1/cashier-08"
 PATIENCE_S = 20.0
 
 
+#: /etc/mosquitto/mosquitto.conf of Debian 12 (mosquitto 2.0.11): a value that is given twice ends mosquitto
+DEBIAN = """\
+persistence true
+persistence_location {folder}/
+include_dir {folder}/conf.d
+"""
+
+
 class ShippedBroker(Broker):
-    """A mosquitto that runs the shipped configuration from a folder of its own."""
+    """A mosquitto that runs the shipped configuration where docs/broker.md puts it: in Debian's conf.d."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         super().__init__(folder)
         self._authority = authority
 
     def _text(self) -> str:
+        (self.folder / "conf.d").mkdir(exist_ok=True)
+        (self.folder / "conf.d" / "tillwatch.conf").write_text(self.shipped(), encoding="utf-8")
+        return "user root\n" + DEBIAN.format(folder=self.folder)
+
+    def shipped(self) -> str:
+        """The shipped file with the test's paths and port."""
         certificate, key = self._authority.sign("127.0.0.1")
         text = (SHIPPED / "tillwatch.conf").read_text(encoding="utf-8")
         for shipped, ours in (
@@ -43,13 +57,12 @@ class ShippedBroker(Broker):
             ("/etc/mosquitto/tillwatch/broker.pem", certificate),
             ("/etc/mosquitto/tillwatch/broker.key", key),
             ("/etc/mosquitto/tillwatch.acl", SHIPPED / "tillwatch.acl"),
-            ("/var/lib/mosquitto/", f"{self.folder}/"),
         ):
             assert shipped in text
             text = text.replace(shipped, str(ours))
         text, moved = re.subn(r"(?m)^listener 8883$", f"listener {self.port} {self.host}", text)
         assert moved == 1
-        return f"user root\n{text}"
+        return text
 
 
 class Peer:

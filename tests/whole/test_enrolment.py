@@ -49,8 +49,8 @@ class OurAuthority:
 class RevokingBroker(ShippedBroker):
     """With the line that the file has as a comment: `crlfile`."""
 
-    def _text(self) -> str:
-        text = super()._text()
+    def shipped(self) -> str:
+        text = super().shipped()
         commented = "# crlfile /etc/mosquitto/tillwatch/revoked.pem"
         assert commented in text
         return text.replace(commented, f"crlfile {self.folder.parent}/revoked.pem")
