@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from agent.advice import advise
 from agent.events import AskedData, Call, Certainty, Draft, EventType, Reason, ResponseText, TransactionData, timestamp
@@ -177,6 +178,11 @@ class Payment:
     asked: tuple[Ask, ...] = ()
 
     @property
+    def at_the_host(self) -> bool:
+        """Whether the terminal was last seen waiting for the bank."""
+        return self.phase in (Phase.WAITING_FOR_HOST, Phase.REVERSING)
+
+    @property
     def in_doubt(self) -> bool:
         """Whether nobody knows its outcome."""
         return self.state in (State.PENDING, State.ESCALATED)
@@ -273,6 +279,18 @@ class Book:
     def deadline_mono_ns(self) -> int | None:
         """When the book wants a Tick."""
         return self.current.deadline_mono_ns if self.busy and self.current else None
+
+
+def current_of(book: Book) -> Payment:
+    """The payment of the last exchange, for handlers of its states: they run only where there is one."""
+    if book.current is None:
+        raise AssertionError("a handler of a payment's state ran without a payment")
+    return book.current
+
+
+def with_current(book: Book, **changes: Any) -> Book:
+    """The book with that payment changed."""
+    return replace(book, current=replace(current_of(book), **changes))
 
 
 #: the next book, and the events that follow
