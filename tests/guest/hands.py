@@ -74,6 +74,14 @@ class Trials:
         self._cable.wait(30)
         return None
 
+    def think(self, seconds: int) -> None:
+        """From now on the terminal takes so long for a payment."""
+        self.ask(f"think {seconds}")
+        if CONTAINER:  # the terminal was started again; QEMU's cable finds it by itself
+            self.unplug()
+            self.plug()
+        until(lambda: link() == "up", 120, "the line")
+
     def run(self, trial: Callable[[Trials], str]) -> None:
         """One trial; what it returns is the evidence."""
         name = (trial.__doc__ or trial.__name__).splitlines()[0]

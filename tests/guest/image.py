@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.packaging.chroot import CACHE, MIRROR
+from tests.packaging.chroot import debootstrap
 
 _INCLUDE = ",".join(
     ("systemd,systemd-sysv,udev,dbus,linux-image-amd64,initramfs-tools,kmod", "mosquitto,openssl,libusb-1.0-0,socat")
@@ -56,7 +56,7 @@ class Image:
 def tree(folder: Path, package: Path, later: Path, only: list[str]) -> Path:
     """A fresh tree of files. `later`: the same package as a later version. `only`: names of trials; none means all."""
     root = folder / "root"
-    subprocess.run(["cp", "-a", "--reflink=auto", str(_debian()), str(root)], check=True)
+    subprocess.run(["cp", "-a", "--reflink=auto", str(debootstrap("bookworm-guest", _INCLUDE)), str(root)], check=True)
     shutil.copy(package, root / "root" / "tillwatch.deb")
     shutil.copy(later, root / "root" / "later.deb")
     (root / "root/tests/guest").mkdir(parents=True)
@@ -85,15 +85,3 @@ def disk(folder: Path, root: Path) -> Image:
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(root), str(made), _SIZE], check=True)
     shutil.rmtree(root)
     return Image(made, folder / kernel.name, folder / initrd.name)
-
-
-def _debian() -> Path:
-    """Debian with what the guest needs, made once."""
-    made = CACHE / "bookworm-guest"
-    if not (made / ".ready").exists():
-        shutil.rmtree(made, ignore_errors=True)
-        CACHE.mkdir(parents=True, exist_ok=True)
-        words = ["debootstrap", "--variant=minbase", f"--include={_INCLUDE}", "bookworm", str(made), MIRROR]
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-        (made / ".ready").touch()
-    return made

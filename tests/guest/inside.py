@@ -179,7 +179,7 @@ def reloaded(trials: Trials) -> str:
 def upgraded(trials: Trials) -> str:
     """the package is upgraded in the middle of a payment: bridge handed over, agent started again"""
     bridge, agent, before = pid(), pid(AGENT), ring()
-    trials.ask("think 120")
+    trials.think(60)
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     with Payment(1004):
         words = ["apt-get", "install", "--yes", "-o", "Acquire::http::Proxy=http://127.0.0.1:9", "/root/later.deb"]
@@ -192,7 +192,7 @@ def upgraded(trials: Trials) -> str:
     until(lambda: pid(AGENT) not in (0, agent) and show(AGENT, "ActiveState") == "active", 120, "the new agent")
     still_open(trials)
     booked(1004)
-    trials.ask("think 3")
+    trials.think(3)
     return f"to {version}"
 
 

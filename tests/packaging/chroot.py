@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -26,12 +25,21 @@ _BACKUPS = ("etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-", "etc/.pw
 
 def debian() -> Path:
     """The folder of a Debian that nobody has touched."""
-    made = CACHE / "bookworm-clean"
+    return debootstrap("bookworm-clean", INCLUDE)
+
+
+def debootstrap(name: str, include: str) -> Path:
+    """A minimal Debian with these packages, made once and kept below CACHE. Raises RuntimeError with the reason."""
+    made = CACHE / name
     if not (made / ".ready").exists():
-        shutil.rmtree(made, ignore_errors=True)
+        for place in ("proc", "sys"):  # what one that was broken off has left mounted
+            subprocess.run(["umount", "--quiet", str(made / place)], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(["rm", "-rf", "--one-file-system", str(made)], check=True)
         CACHE.mkdir(parents=True, exist_ok=True)
-        words = ["debootstrap", "--variant=minbase", f"--include={INCLUDE}", "bookworm", str(made), MIRROR]
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        words = ["debootstrap", "--variant=minbase", f"--include={include}", "bookworm", str(made), MIRROR]
+        done = subprocess.run(words, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(words)}: {done.returncode}\n{done.stdout[-1000:]}")
         (made / ".ready").touch()
     return made
 
