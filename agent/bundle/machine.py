@@ -5,7 +5,7 @@ from __future__ import annotations
 import locale
 import os
 import platform
-import shutil
+import select
 import sqlite3
 import ssl
 import subprocess
@@ -20,6 +20,7 @@ from typing import Any
 from agent import __version__
 from agent.bundle.part import Missing, Part
 from agent.checks import Who, all_checks
+from agent.checks.places import free_bytes
 from agent.config import Config
 from agent.control import ask
 from agent.errors import TillwatchError, UnreachableError
@@ -49,7 +50,6 @@ def versions() -> Part:
 def platform_part(config: Config | None) -> Part:
     """Machine, system, clock, disk."""
     system = platform.uname()
-    disk = shutil.disk_usage(_existing(config.agent.state_dir)) if config else None
     try:
         release = platform.freedesktop_os_release()
     except OSError:
@@ -67,7 +67,7 @@ def platform_part(config: Config | None) -> Part:
         "time": now.isoformat(timespec="seconds"),
         "time_zone": now.tzname(),
         "encoding": locale.getpreferredencoding(False),
-        "state_disk_free_mib": disk.free >> 20 if disk else None,
+        "state_disk_free_mib": _free_mib(config.agent.state_dir) if config else None,
         "user": os.geteuid(),
     }
     return Part.of_json("platform.json", facts)
@@ -152,7 +152,7 @@ def logs(days: float, files: tuple[Path, ...]) -> Iterator[Part | Missing]:
     since = f"--since={datetime.fromtimestamp(time.time() - days * 86_400):%Y-%m-%d %H:%M:%S}"
     said = _output("journalctl", "--no-pager", "-q", "-o", "short-iso", since, *asked)
     if isinstance(said, str) and said.strip():
-        yield Part.of_text("logs/systemd.txt", _end(said))
+        yield Part.of_text("logs/systemd.txt", said)
     else:
         yield Missing("logs/systemd.txt", "systemd has no lines of our units" if said is not None else "no journalctl")
     names: set[str] = set()
@@ -183,30 +183,44 @@ def _moment(nanoseconds: object) -> str | None:
     return datetime.fromtimestamp(nanoseconds / 1e9).astimezone().isoformat(timespec="milliseconds")
 
 
-def _existing(folder: Path) -> Path:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder
-
-
-def _end(text: str) -> str:
-    """The last lines of it, whole."""
-    if len(text) <= MOST_LOG:
-        return text
-    return text[text.find("\n", len(text) - MOST_LOG) + 1 :]
+def _free_mib(folder: Path) -> int | None:
+    try:
+        return free_bytes(folder) >> 20
+    except OSError:
+        return None
 
 
 def _end_of_file(path: Path) -> str:
     with path.open("rb") as stream:
         size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - MOST_LOG))
-        return _end(stream.read(MOST_LOG + 1).decode("utf-8", "replace"))
+        stream.seek(max(0, size - MOST_LOG - 1))
+        return _last_lines(stream.read(MOST_LOG + 1))
 
 
 def _output(*command: str) -> str | None:
-    """What a program prints; None when there is none such, or it takes too long."""
+    """The end of what a program prints; None when there is none such, or it takes too long."""
+    kept = bytearray()
+    until = time.monotonic() + _PROGRAM_S
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_PROGRAM_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            try:
+                assert process.stdout is not None  # noqa: S101  a pipe was asked for
+                while (left := until - time.monotonic()) > 0 and select.select([process.stdout], [], [], left)[0]:
+                    if not (data := os.read(process.stdout.fileno(), 1 << 16)):
+                        return _last_lines(bytes(kept))
+                    kept += data
+                    if len(kept) > 2 * MOST_LOG:
+                        del kept[: -MOST_LOG - 1]
+            finally:
+                process.kill()
+    except OSError:
         return None
-    return done.stdout.decode("utf-8", "replace")
+    return None
+
+
+def _last_lines(data: bytes) -> str:
+    """The last of them, whole: of the first one a part may be cut off."""
+    if len(data) > MOST_LOG:
+        data = data[-MOST_LOG - 1 :]
+        data = data[data.find(b"\n") + 1 :]
+    return data.decode("utf-8", "replace")

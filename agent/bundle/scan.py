@@ -1,4 +1,4 @@
-"""Looks for what must never leave a PC: card numbers, private keys, passwords. Pure.
+"""Looks for what must never leave a PC: card numbers, private keys, passwords, tokens. Pure.
 
 It is the second wall: everything in a bundle was masked where it was made, so a finding here means that something is
 wrong, and no bundle is written. A finding says where, never what.
@@ -21,11 +21,24 @@ from drivers.cards import luhn_valid, scheme_of, scrub
 _SHORTEST, _LONGEST = 13, 19
 _LONGEST_TRACK = 37  # characters of track 2
 _RUN = re.compile(r"(?<![\d*])\d(?:[ \t\u00a0-]?\d){12,}(?![\d*])")
-_GROUPS = re.compile(r"(?<!\d)\d{4}(?:[^\w\n]{1,2}\d{4}){3}(?!\d)")
+_GROUPS = re.compile(r"(?<!\d)\d{4}(?:[\W_]{1,2}\d{4}){3}(?!\d)")
 _HEX = re.compile(r"(?:(?<![0-9A-Za-z])|(?<=\\x)|(?<=0x))[0-9A-Fa-f]{2}(?:(?:[ :,-]|, ?0x|\\x)?[0-9A-Fa-f]{2}){6,}")
 _PAIR = re.compile(r"[0-9A-Fa-f]{2}(?=[^0-9A-Fa-f]|[0-9A-Fa-f]{2}|$)")
-_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
-_ACCOUNT = re.compile(r"[a-z][a-z0-9+.-]{1,15}://[^/\s:@\"']{0,64}:[^/\s@\"']{1,128}@")
+_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----")
+#: user and password in an address; what looks like a port with a path behind it is none
+_ACCOUNT = re.compile(r"[a-z][a-z0-9+.-]{1,15}://[^/\s:@\"']{0,64}:(?!\d{1,5}/)[^\s@\"']{1,256}@", re.IGNORECASE)
+#: a password that is written beside its name, as programs do (password=…, "token": "…"); not what people say about one
+_NAMED = re.compile(
+    r"(?:password|passwd|pwd|passphrase|secret|token|api_?key|密码|口令)"
+    r"(?:[ \t]{0,8}=[ \t]{0,8}[\"']?|[\"'][ \t]{0,8}:[ \t]{0,8}[\"'])(?P<value>[!#-&(-+\--~]{4,})",
+    re.IGNORECASE,
+)
+_NO_SECRET = frozenset({"null", "none", "true", "false", "(set)"})
+#: what lets a program in: the header of a request, a signed token (RFC 7519)
+_BEARER = re.compile(
+    r"authorization[\"']?[ \t]{0,8}[:=][ \t]{0,8}[\"']?(?:bearer|basic)[ \t]{1,8}[!-~]{6}", re.IGNORECASE
+)
+_SIGNED = re.compile(r"(?<![0-9A-Za-z_-])eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.")
 _TRACK_BYTES = re.compile(rb"(?<![0-9*])[0-9]{13,19}(?![0-9*])")
 _TRACK_ENDS = re.compile(r"(?<=\d{13})[df]")
 _PRINTABLE = re.compile(rb"[ -~]+")
@@ -38,6 +51,7 @@ _BYTE_BEFORE = re.compile(r"[0-9A-Fa-f]{2} \Z|[0-9A-Fa-f]\Z")
 _BYTE_BEHIND = re.compile(r" ?[0-9A-Fa-f]")
 _WRITTEN = re.compile(r"(?:..)*?(?:3\d){5}")  # five ASCII digits on end: text, not packed digits
 _IDENTITY = re.compile(r"[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}")  # a digest or the like
+_LONGEST_IDENTITY = 64
 _WORD = re.compile(r"[0-9A-Za-z]+")
 
 
@@ -97,9 +111,9 @@ def _among_bytes(line: str, start: int, end: int) -> bool:
 def _within_identity(line: str, start: int, end: int) -> bool:
     """Whether the digits are a part of a hexadecimal identity that has letters too."""
     before = start
-    while before and line[before - 1].isascii() and line[before - 1].isalnum() and start - before < 64:
+    while before and line[before - 1].isascii() and line[before - 1].isalnum() and start - before < _LONGEST_IDENTITY:
         before -= 1
-    word = _WORD.match(line, before)
+    word = _WORD.match(line, before, before + _LONGEST_IDENTITY + 1)
     return (
         word is not None
         and word.end() > end - 1
@@ -165,8 +179,12 @@ def _packed(digits: str) -> bool:
 def _secrets(line: str, known: Iterable[str]) -> Iterator[tuple[str, int]]:
     for found in _KEY.finditer(line):
         yield "key", found.start()
-    for found in _ACCOUNT.finditer(line):
-        yield "password", found.start()
+    for pattern in (_ACCOUNT, _BEARER, _SIGNED):
+        for found in pattern.finditer(line):
+            yield "password", found.start()
+    for found in _NAMED.finditer(line):
+        if found["value"].casefold() not in _NO_SECRET and set(found["value"]) - set("*•.-x"):
+            yield "password", found.start()
     for secret in known:
         if (at := line.find(secret)) >= 0:
             yield "password", at

@@ -6,6 +6,7 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -30,8 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     say = Texts(language_of_environment()).say
     parser.add_argument("--bundle", type=Path, metavar="FILE.zip", help=say("bundle.help_bundle"))
     parser.add_argument("--send", action="store_true", help=say("bundle.help_send"))
-    parser.add_argument("--days", type=_number, default=7.0, metavar="N", help=say("bundle.help_days"))
-    parser.add_argument("--minutes", type=_number, default=60.0, metavar="N", help=say("bundle.help_minutes"))
+    parser.add_argument("--days", type=number, default=7.0, metavar="N", help=say("bundle.help_days"))
+    parser.add_argument("--minutes", type=number, default=60.0, metavar="N", help=say("bundle.help_minutes"))
     parser.add_argument(
         "--log", type=Path, action="append", default=[], metavar="FILE", help=say("bundle.help_log"), dest="logs"
     )
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the bundle: 0 written, 1 a number or a key was found, 2 the file is there, 3 it can't be written."""
     config = _settings(args.config)
     texts = Texts(config.agent.language if isinstance(config, Config) else language_of_environment())
-    if args.bundle is not None and args.bundle.exists():
+    if args.bundle is not None and os.path.lexists(args.bundle):
         raise UsageError("bundle.exists", path=args.bundle)
 
     def tell(what: Phrase) -> None:
@@ -127,8 +128,8 @@ def _refused(found: Sequence[Finding], texts: Texts) -> list[str]:
     return lines
 
 
-def _number(text: str) -> float:
-    """A count of days or minutes. argparse shows what was wrong."""
+def number(text: str) -> float:
+    """A count of days or minutes. argparse shows the function's name when it refuses."""
     value = float(text)
     if not 0 < value <= 10_000:
         raise ValueError(text)

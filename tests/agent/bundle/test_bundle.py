@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
+import sys
 import zipfile
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 
 from agent import config as configuration
 from agent import tlog
-from agent.bundle import past
+from agent.bundle import machine, past
 from agent.bundle.build import Leave, Wanted, gather
 from agent.bundle.settings import SHOWN, WITHHELD
 from agent.cli import diag_bundle, main
@@ -32,6 +34,7 @@ from drivers.driver import Framing
 from drivers.observations import Answer, ReceiptKind
 from tests.agent.bench import CARD, bench, pay
 from tests.agent.lines import Play, answer, cashier_ack, request
+from tests.agent.shut import shut
 from tests.drivers.pans import with_check_digit
 from tests.waits import until
 
@@ -278,3 +281,35 @@ def test_a_zip_bears_no_time_of_its_own(config: Path) -> None:
     made(config)
     with zipfile.ZipFile(io.BytesIO((config.parent / "bundle.zip").read_bytes())) as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_where_who_asks_may_not_look_a_bundle_is_written_all_the_same(config: Path, tmp_path: Path) -> None:
+    loaded = load(str(config), {}, secrets=False)
+    gather(loaded, Wanted())  # brings what it imports
+    with shut(tmp_path / "state"):
+        bundle = gather(loaded, Wanted())
+    reasons = {each.name: each.reason for each in bundle.missing}
+    assert "agent's user or as root" in reasons["journal"]
+    platform = next(part for part in bundle.parts if part.name == "platform.json")
+    assert "state_disk_free_mib" in json.loads(platform.data)
+
+
+def test_a_link_in_the_place_of_the_bundle_is_not_followed(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "b.zip").symlink_to(tmp_path / "nowhere")
+    assert main(["diag", "--bundle", str(tmp_path / "b.zip"), "--config", str(config)]) == 2
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_of_what_a_program_prints_the_end_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "MOST_LOG", 100)
+    count = "[print(f'line {n}') for n in range(20000)]"
+    lines = (machine._output(sys.executable, "-c", count) or "").splitlines()
+    assert lines[-1] == "line 19999"
+    assert 8 <= len(lines) <= 10
+    assert all(re.fullmatch(r"line \d+", line) for line in lines)
+    assert machine._output("/nowhere/program") is None
+
+
+def test_a_program_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_PROGRAM_S", 0.2)
+    assert machine._output("sleep", "60") is None

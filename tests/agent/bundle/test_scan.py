@@ -94,6 +94,43 @@ def test_keys_and_passwords() -> None:
     assert found("short ones stand anywhere", "one") == set()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MQTTS://Till:Sec/ret@broker.example:8883",
+        "redis://:geheim@cache",
+        "postgresql+psycopg://till:" + "long" * 40 + "@db/till",
+        "Authorization: Bearer 3q2-7wAbCdEf",
+        '{"authorization": "Basic dXNlcjpwYXNz"}',
+        "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2ln",
+        "TILLWATCH_MQTT__PASSWORD=hunter22",
+        'password = "hunter22"',
+        '"api_key": "0f0f-1234"',
+        "login?user=a&token=abcd1234",
+        "密码=hunter22",
+    ],
+)
+def test_passwords_and_tokens_in_every_dress(text: str) -> None:
+    assert found(text) == {"password"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET http://his.example:8080/bill?mail=a@b.example",
+        "Password: incorrect",
+        "the token: expired yesterday",
+        "请输入密码：",
+        "password=********",
+        '"password": "(set)"',
+        '"password_file": "/etc/tillwatch/mqtt.password"',
+        "token=null",
+    ],
+)
+def test_what_is_said_about_passwords_passes(text: str) -> None:
+    assert found(text) == set()
+
+
 def test_a_finding_says_where_and_not_what() -> None:
     (finding,) = findings("logs/agent.log", f"one\ntwo\n  {PAN}\n".encode())
     assert finding == Finding("logs/agent.log", 3, 3, "card")
@@ -108,3 +145,9 @@ def test_any_bytes_are_looked_through(data: bytes) -> None:
 def test_time_grows_with_the_text_only() -> None:
     """A hundred thousand digits in one line, and as many pairs: found to be nothing, without a search of all parts."""
     assert findings("a", b"1" * 100_000 + b" " + b"12 " * 50_000) == []
+
+
+def test_a_word_of_any_length_is_looked_at_once() -> None:
+    """Numbers that fit, in one word of 170,000 characters: each is judged by what stands beside it."""
+    numbers = 10_000
+    assert len(findings("a", f"{PAN}x".encode() * numbers)) == numbers
