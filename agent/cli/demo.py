@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="tillwatch-demo-") as name:
         folder = Path(name)
         broker = DemoBroker(folder)
-        stage = Stage(folder, broker.port, (lambda _: None) if args.quiet else _say)
+        stage = Stage(folder, broker.port, (lambda _: None) if args.quiet else _say, texts)
         collector: Dashboard | None = None
         try:
             collector = Dashboard(folder, broker.port, args.port)

@@ -9,9 +9,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from agent.control import ask
 from agent.demo.broker import free_port
 from agent.demo.cashier import Manner, NoAnswer, pay_concert, pay_ing_tlv, pay_zvt
+from agent.errors import UnreachableError
+from agent.payments import Link
+from agent.texts import Texts
 
 #: how long a scripted cashier application waits for an answer
 PATIENCE_S = 12.0
@@ -117,6 +122,7 @@ class Stage:
     folder: Path
     broker_port: int
     say: Callable[[str], None]
+    texts: Texts
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _agents: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -147,7 +153,7 @@ class Stage:
             for post, port in zip(pc.posts, ports, strict=True):
                 if post.printer:
                     continue
-                pay = threading.Thread(target=self._pay_on, args=(pc, post, port, number), daemon=True)
+                pay = threading.Thread(target=self._pay_on, args=(pc, post, port, home / "run", number), daemon=True)
                 pay.start()
 
     def stop(self) -> None:
@@ -194,19 +200,33 @@ class Stage:
                 start_new_session=True,  # Ctrl-C is for the demo; it ends its parts in order
             )
 
-    def _pay_on(self, pc: Pc, post: Post, port: Path | int, seed: int) -> None:
+    def _pay_on(self, pc: Pc, post: Post, port: Path | int, run_dir: Path, seed: int) -> None:
         """One cashier: patient after patient until the demo ends."""
         chance = random.Random(f"{seed}{post.name}")  # noqa: S311 (amounts of a show)
         turn = 0
+        while not self._stopping.is_set() and not _is_up(run_dir, post.name):  # nobody pays before the shift begins
+            self._stopping.wait(0.2)
         while not self._stopping.wait(chance.uniform(1.5, 5)):
             amount, manner = chance.randrange(500, 40_000), post.manners[turn % len(post.manners)]
             try:
-                result = _pay(post.protocol, port, amount, manner)
+                result = _pay(post.protocol, port, amount, manner) or self.texts.say(f"demo.{manner}")
                 turn += 1
-                self.say(f"{pc.name}/{post.name}: {amount / 100:.2f} → {result or manner}")
-            except (OSError, NoAnswer):
-                self.say(f"{pc.name}/{post.name}: {amount / 100:.2f} → ?")
-                self._stopping.wait(2)
+            except NoAnswer:
+                result = self.texts.say("demo.no_answer")
+            except OSError as error:
+                result = self.texts.say("demo.port_away", reason=error.strerror or error)
+            if self._stopping.is_set():  # the demo is being taken down under it: that is no payment's end
+                return
+            self.say(f"{pc.name}/{post.name}: {amount / 100:.2f} → {result}")
+
+
+def _is_up(run_dir: Path, terminal: str) -> bool:
+    """Whether the agent there has the terminal's line."""
+    try:
+        found: dict[str, Any] = ask(run_dir, "status")["terminals"][terminal]
+    except (UnreachableError, KeyError):
+        return False
+    return bool(found["link"] == Link.UP)
 
 
 def _pay(protocol: str, port: Path | int, amount: int, manner: Manner) -> str | None:

@@ -44,7 +44,7 @@ def test_the_demo_comes_up_shows_everything_and_ends_cleanly() -> None:
     port = free_port()
     environment = os.environ | {"TILLWATCH_AGENT__LANGUAGE": "en"}
     process = subprocess.Popen(
-        [*COMMAND, "--port", str(port), "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*COMMAND, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=environment, start_new_session=True,
     )  # fmt: skip
     try:
@@ -78,6 +78,9 @@ def test_the_demo_comes_up_shows_everything_and_ends_cleanly() -> None:
         rest, complaints = process.communicate(timeout=90)
     assert process.returncode == 0, complaints
     assert "Nothing is left running." in rest
+    payments = [line for line in (said + rest).splitlines() if " → " in line]
+    assert payments, "each payment is a line"
+    assert not [line for line in payments if "can't be opened" in line or "demo." in line], "nobody pays too early"
     assert complaints == ""
     assert speaking_of(folder[0]) == []
     assert not Path(folder[0]).exists()
