@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from agent.config_values import Duration, RefusedError
@@ -19,7 +20,7 @@ from collector.enrol.desk import DEFAULT_VALID_S, EnrolDesk
 from collector.enrol.errors import EnrolUsageError
 from collector.enrol.lists import read_list
 from collector.errors import CollectorUsageError
-from collector.ledger import Ledger
+from collector.ledger import Ledger, utc_now
 from collector.texts import Texts
 
 
@@ -54,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     finally:
         ledger.close()
     _print(made, many=args.source is not None, as_json=args.json)
-    print(texts.say("enrol.tokens_made", count=len(made), hours=round(valid_s / 3600)), file=sys.stderr)
+    until = f"{utc_now().astimezone() + timedelta(seconds=valid_s):%Y-%m-%d %H:%M}"
+    print(texts.say("enrol.tokens_made", count=len(made), until=until), file=sys.stderr)
     return 0
 
 

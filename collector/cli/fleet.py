@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version-number", type=int, metavar="N", help=texts.say("enrol.help_fleet_version"))
     parser.add_argument("--key", metavar="FILE", help=texts.say("enrol.help_fleet_key"))
     parser.add_argument("-o", "--output", metavar="FILE", help=texts.say("enrol.help_fleet_output"))
+    parser.add_argument("--json", action="store_true", help=texts.say("collector.token_json"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
             made = desk.publish(CONSOLE, signed) if signed else desk.publish_text(CONSOLE, text, valid)
             print(texts.say("enrol.fleet_published", version=made.version), file=sys.stderr)
         elif args.act == "list":
-            _list(ledger, texts)
+            _list(ledger, texts, args.json)
         else:
-            _show(ledger, args.what)
+            _show(ledger, args.what, args.json)
     finally:
         ledger.close()
     return 0
@@ -68,9 +70,14 @@ def _sign(args: argparse.Namespace, valid: timedelta, texts: Texts) -> int:
     return 0
 
 
-def _list(ledger: Ledger, texts: Texts) -> None:
+def _list(ledger: Ledger, texts: Texts, as_json: bool) -> None:
     with ledger.read() as connection:
         found = fleet.versions(connection)
+    if as_json:
+        for it in found:
+            at = moment(it.published_us).isoformat(timespec="seconds")
+            print(json.dumps({"version": it.version, "published_at": at, "by": it.published_by}, ensure_ascii=False))
+        return
     rows = [tuple(texts.say(f"enrol.head_{head}") for head in ("version", "published", "by"))]
     rows += [
         (str(it.version), f"{moment(it.published_us).astimezone():%Y-%m-%d %H:%M}", it.published_by) for it in found
@@ -78,7 +85,7 @@ def _list(ledger: Ledger, texts: Texts) -> None:
     print("\n".join(columns(rows)))
 
 
-def _show(ledger: Ledger, what: str | None) -> None:
+def _show(ledger: Ledger, what: str | None, as_json: bool) -> None:
     with ledger.read() as connection:
         if what is None:
             found = fleet.newest(connection)
@@ -86,7 +93,10 @@ def _show(ledger: Ledger, what: str | None) -> None:
             found = fleet.version(connection, int(what)) if what.isdecimal() and len(what) < 10 else None
     if found is None:
         raise CollectorNothingFoundError("enrol.fleet_none", version=what or "-")
-    print(found.document, end="")
+    if as_json:
+        print(json.dumps({"version": found.version, "document": found.document}, ensure_ascii=False))
+    else:
+        print(found.document, end="")
 
 
 def _read(name: str | None) -> str:

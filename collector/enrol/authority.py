@@ -13,6 +13,8 @@ import base64
 import hashlib
 import ipaddress
 import os
+import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
+from agent.config_values import shown
 from agent.enroll.token import fingerprint
 from collector.enrol.errors import AuthorityError, EnrolUsageError, RefusedError
 
@@ -33,6 +36,9 @@ SERVER_DAYS = 397
 #: Clocks of PCs and brokers are never quite the same: a certificate begins a little before it is made.
 EARLY = timedelta(hours=1)
 _LARGEST_REQUEST = 8192
+_LONGEST_NAME = 64  # bytes of a common name (RFC 5280, ub-common-name; OpenSSL counts bytes)
+_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,8 @@ class Authority:
         """Make a new one. Raises AuthorityError when there is one: what it has signed would be worth nothing."""
         if (folder / "ca.key").exists() or (folder / "ca.pem").exists():
             raise AuthorityError("enrol.ca_exists", folder=folder)
-        if not name.strip() or len(name) > 64 or not name.isprintable():
-            raise EnrolUsageError("enrol.ca_name", name=name[:64])
+        if not name.strip() or len(name.encode()) > _LONGEST_NAME or not name.isprintable():
+            raise EnrolUsageError("enrol.ca_name", name=name[:_LONGEST_NAME], most=_LONGEST_NAME)
         key, fleet = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name.strip())])
         certificate = (
@@ -106,7 +112,7 @@ class Authority:
             path = folder / "ca.pem"
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
             path = folder / "ca.key"
-            _refuse_open(path)
+            refuse_open(path)
             key = serialization.load_pem_private_key(path.read_bytes(), None)
         except FileNotFoundError as error:
             raise AuthorityError("enrol.ca_missing", folder=folder) from error
@@ -129,8 +135,11 @@ class Authority:
 
     def server(self, names: Sequence[str], now: datetime, days: int = SERVER_DAYS) -> tuple[Signed, str]:
         """A server's certificate with a new key; `names`: DNS names and IP addresses by which it is called."""
+        alternatives = tuple(_general(name) for name in names)
         key = ec.generate_private_key(ec.SECP256R1())
-        signed = self._signed(key.public_key(), names[0], now, days, ExtendedKeyUsageOID.SERVER_AUTH, names)
+        # Clients look at the alternative names; the common name is for people, and a host's may be too long for one.
+        name = names[0] if len(names[0]) <= _LONGEST_NAME else "tillwatch"
+        signed = self._signed(key.public_key(), name, now, days, ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
         return signed, _private_pem(key)
 
     def revocations(self, gone: Iterable[Gone], now: datetime) -> str:
@@ -160,7 +169,7 @@ class Authority:
         now: datetime,
         days: int,
         purpose: ObjectIdentifier,
-        names: Sequence[str],
+        alternatives: Sequence[x509.GeneralName],
     ) -> Signed:
         begins = (now - EARLY).replace(microsecond=0)
         ends = min((now + timedelta(days=days)).replace(microsecond=0), self.ends)
@@ -173,8 +182,8 @@ class Authority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .add_extension(self._issuer(), critical=False)
         )
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([_general(n) for n in names]), critical=False)
+        if alternatives:
+            builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         made = builder.sign(self._key, hashes.SHA256())
         pem = made.public_bytes(serialization.Encoding.PEM).decode()
         return Signed(f"{made.serial_number:x}", pem, begins, ends)
@@ -216,23 +225,27 @@ def fleet_public(folder: Path) -> str:
 
 def write_file(path: Path, text: str, mode: int = 0o600) -> None:
     """Write it whole or not at all. Raises AuthorityError."""
-    beside = path.with_name(f".{path.name}.new")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            os.fchmod(file.fileno(), mode)
-            if os.geteuid() == 0:
-                owner = path.parent.stat()  # root makes it, the collector's user reads it
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                if os.geteuid() == 0:
+                    owner = path.parent.stat()  # root makes it, the collector's user reads it
+                    os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+                os.fchmod(file.fileno(), mode)
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise AuthorityError("enrol.not_written", path=path, reason=error.strerror or error) from error
 
 
-def _refuse_open(path: Path) -> None:
+def refuse_open(path: Path) -> None:
+    """Raises AuthorityError when others than its owner may read a key; OSError when it is not there."""
     if path.stat().st_mode & 0o077:
         raise AuthorityError("enrol.key_open", path=path)
 
@@ -270,10 +283,9 @@ def _general(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         pass
-    try:
-        return x509.DNSName(name)
-    except ValueError as error:
-        raise EnrolUsageError("enrol.server_name", name=name) from error
+    if len(name) > 253 or not _HOST_NAME.fullmatch(name):
+        raise EnrolUsageError("enrol.server_name", name=shown(name))
+    return x509.DNSName(name)
 
 
 def _private_pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
 import threading
 from collections.abc import Sequence
@@ -72,9 +73,16 @@ class DoorCertificate:
         except Exception:  # noqa: BLE001 (whatever is wrong with it, it is made anew)
             return False
         names = {str(name.value) for name in extension}
-        return (
-            names == set(self._names) and found.not_valid_before_utc <= now < found.not_valid_after_utc - _ANEW_BEFORE
-        )
+        wanted = {_plain(name) for name in self._names}
+        return names == wanted and found.not_valid_before_utc <= now < found.not_valid_after_utc - _ANEW_BEFORE
+
+
+def _plain(name: str) -> str:
+    """An address as certificates hold it, however it was written."""
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name
 
 
 def _read(path: Path) -> x509.Certificate | None:

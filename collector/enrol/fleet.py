@@ -23,7 +23,7 @@ from agent.fleet import Document, FleetError, check, parse
 from agent.phrase import Phrase
 from agent.texts import Texts as AgentTexts
 from collector.access.people import User
-from collector.enrol.authority import fleet_public
+from collector.enrol.authority import fleet_public, refuse_open
 from collector.enrol.errors import AuthorityError
 from collector.errors import CollectorUsageError
 from collector.ledger import Ledger, audit, fleet, microseconds
@@ -162,6 +162,7 @@ class FleetDesk:
 
 def _private(path: Path) -> Ed25519PrivateKey:
     try:
+        refuse_open(path)
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except FileNotFoundError as error:
         raise AuthorityError("enrol.fleet_no_key", path=path) from error

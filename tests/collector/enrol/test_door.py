@@ -241,6 +241,11 @@ def test_the_doors_certificate_is_made_anew_in_time(authority: Authority, clock:
     assert "other.example" in names_of(authority.folder / "door.pem")
 
 
+def test_an_address_is_the_same_however_it_is_written(authority: Authority, clock: FixedClock) -> None:
+    certificate = DoorCertificate(authority, ("2001:DB8:0::1", "collector.example"), clock)
+    assert not certificate.refresh()  # it would be made anew each minute
+
+
 def names_of(path: Path) -> str:
     from cryptography import x509
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -77,6 +78,16 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     assert collector("enrol-token", "--agent", "operations-2", "--site", "here", *common)[0] == 2
     assert collector("ca", "show", "--ca", ca)[1].startswith("-----BEGIN CERTIFICATE")
 
+    for bad in ("", "a/b", "../x", "x" * 64, ".".join("x" * 60 for _ in range(5)), "中文.example"):
+        code, _, err = collector("ca", "server", bad, "--ca", ca, "-o", str(tmp_path))
+        assert (code, err.count("\n")) == (2, 1)
+    long = f"{'x' * 60}.example.internal"  # longer than a common name may be
+    assert collector("ca", "server", long, "2001:DB8::1", "--ca", ca, "-o", str(tmp_path))[0] == 0
+    for bad in ("x" * 65, "医" * 22, " "):
+        code, _, err = collector("ca", "init", bad, "--ca", str(tmp_path / "other"))
+        assert (code, err.count("\n")) == (2, 1)
+    assert not list(tmp_path.glob(".*"))
+
     text = tmp_path / "fleet.toml"
     text.write_text(BODY)
     signed = tmp_path / "signed.json"
@@ -88,6 +99,13 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     assert "version = 2\n" in collector("fleet", "show", *common)[1]
     assert collector("fleet", "show", "7", *common)[0] == 1
     assert len(collector("fleet", "list", *common)[1].splitlines()) == 3
+    listed = [json.loads(line) for line in collector("fleet", "list", "--json", *common)[1].splitlines()]
+    assert [row["version"] for row in listed] == [2, 1]
+    assert json.loads(collector("fleet", "show", "1", "--json", *common)[1])["document"].startswith("version = 1\n")
+    Path(f"{ca}/fleet.key").chmod(0o640)
+    code, _, err = collector("fleet", "publish", str(text), *common)
+    assert (code, "chmod 600" in err) == (3, True)
+    Path(f"{ca}/fleet.key").chmod(0o600)
 
     agents = tmp_path / "agents.csv"
     agents.write_text("agent,site\na-1,s\na-2,s\n")
