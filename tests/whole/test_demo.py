@@ -65,7 +65,7 @@ def test_the_demo_comes_up_shows_everything_and_ends_cleanly() -> None:
         assert (second.returncode, second.stderr.count("\n")) == (3, 1), second.stderr
         assert str(port) in second.stderr
 
-        paid = until(lambda: json.loads(get(f"{url}api/transactions?agent=cashier-01"))["items"], 90, "a payment")
+        paid = until(lambda: json.loads(get(f"{url}api/transactions?agent=cashier-04&outcome=approved"))["items"], 90, "a payment")
         assert {payment["currency"] for payment in paid} == {"CNY"}
         assert 'class="card doubts' in get(url)
         until(lambda: json.loads(get(f"{url}api/agents"))["items"], 30, "agents")
@@ -79,7 +79,7 @@ def test_the_demo_comes_up_shows_everything_and_ends_cleanly() -> None:
     assert process.returncode == 0, complaints
     assert "Nothing is left running." in rest
     payments = [line for line in (said + rest).splitlines() if " → " in line]
-    assert payments, "each payment is a line"
+    assert payments, f"each payment is a line: {rest}"
     assert not [line for line in payments if "can't be opened" in line or "demo." in line], "nobody pays too early"
     assert complaints == ""
     assert speaking_of(folder[0]) == []
