@@ -65,7 +65,8 @@ def test_the_demo_comes_up_shows_everything_and_ends_cleanly() -> None:
         assert (second.returncode, second.stderr.count("\n")) == (3, 1), second.stderr
         assert str(port) in second.stderr
 
-        paid = until(lambda: json.loads(get(f"{url}api/transactions?agent=cashier-04&outcome=approved"))["items"], 90, "a payment")
+        approved = f"{url}api/transactions?agent=cashier-04&outcome=approved"
+        paid = until(lambda: json.loads(get(approved))["items"], 90, "a payment")
         assert {payment["currency"] for payment in paid} == {"CNY"}
         assert 'class="card doubts' in get(url)
         until(lambda: json.loads(get(f"{url}api/agents"))["items"], 30, "agents")
