@@ -12,10 +12,13 @@ A server of the standard library, because it shows whose certificate a client ha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
 import threading
+import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -30,7 +33,8 @@ from collector.enrol.fleet import FleetDesk
 from collector.errors import ServiceError
 
 _LARGEST = 16 << 10
-_PATIENCE_S = 15.0
+_PATIENCE_S = 15.0  # for the next byte
+_WHOLE_S = 30.0  # for all of them
 _AT_ONCE = 64
 
 _log = logger(part="enrol")
@@ -76,6 +80,8 @@ class _Server(ThreadingHTTPServer):
     ) -> None:
         self.desk, self.fleet, self._certificate = desk, fleet, certificate
         self._room = threading.BoundedSemaphore(_AT_ONCE)
+        self._lines: dict[ssl.SSLSocket, float] = {}  # since when each is being answered (monotonic)
+        self._lock = threading.Lock()
         self.address_family = socket.AF_INET6 if ":" in listen[0] else socket.AF_INET
         super().__init__(listen, _Handler)
 
@@ -85,6 +91,16 @@ class _Server(ThreadingHTTPServer):
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def service_actions(self) -> None:
+        """Twice a second: whoever takes too long is cut off, so that a few slow clients do not hold all places."""
+        now = time.monotonic()
+        with self._lock:
+            late = [line for line, begun in self._lines.items() if now - begun > _WHOLE_S]
+        for line in late:
+            with contextlib.suppress(OSError):  # it has just ended
+                # The plain socket's: that of TLS would take the session away from the thread that uses it.
+                socket.socket.shutdown(line, socket.SHUT_RDWR)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """In a thread of its own, while there is room; otherwise the client comes again."""
@@ -103,8 +119,16 @@ class _Server(ThreadingHTTPServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Shake hands, then answer."""
         request.settimeout(_PATIENCE_S)
-        with self._certificate.context().wrap_socket(request, server_side=True) as wrapped:
-            super().finish_request(wrapped, client_address)
+        context = self._certificate.context()
+        with context.wrap_socket(request, server_side=True, do_handshake_on_connect=False) as line:
+            with self._lock:
+                self._lines[line] = time.monotonic()
+            try:
+                line.do_handshake()
+                super().finish_request(line, client_address)
+            finally:
+                with self._lock:
+                    del self._lines[line]
 
     def handle_error(self, _request: Any, client_address: Any) -> None:
         """Scanners, clients that distrust us, lines that break."""
@@ -125,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         if parts.path == "/agents/1/authority":
             self._guarded(lambda: {"authority": desk.authority.pem, "now": desk.now_s()})
         elif parts.path == "/agents/1/revoked.pem":
-            self._send(200, desk.revocations().encode(), "application/x-pem-file")
+            self._guarded(desk.revocations)
         elif parts.path == "/agents/1/configuration":
             self._guarded(lambda: self._configuration(parse_qs(parts.query)))
         else:
@@ -176,7 +200,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusedError("enroll.request_bad", 400)
         return texts
 
-    def _guarded(self, answer: Any) -> None:
+    def _guarded(self, answer: Callable[[], dict[str, Any] | str | None]) -> None:
+        """Send what it gives: an object, a text in PEM, or nothing new."""
         try:
             body = answer()
         except RefusedError as error:
@@ -187,7 +212,12 @@ class _Handler(BaseHTTPRequestHandler):
             _log.exception("enrol.failed", path=urlsplit(self.path).path)
             self._refuse(RefusedError("enroll.collector_failed", 500))
         else:
-            self._send(204, b"") if body is None else self._send(200, json.dumps(body).encode())
+            if body is None:
+                self._send(204, b"")
+            elif isinstance(body, str):
+                self._send(200, body.encode(), "application/x-pem-file")
+            else:
+                self._send(200, json.dumps(body).encode())
 
     def _refuse(self, error: RefusedError) -> None:
         body = {"refused": error.key.partition(".")[2], "values": error.values, "detail": error.text(Texts("en"))}

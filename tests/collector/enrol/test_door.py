@@ -19,6 +19,7 @@ from agent.enroll.identity import Identity
 from agent.enroll.token import EnrolToken
 from agent.texts import Texts
 from collector.access.people import CONSOLE
+from collector.enrol import door as door_module
 from collector.enrol.authority import Authority
 from collector.enrol.certificate import DoorCertificate
 from collector.enrol.desk import EnrolDesk
@@ -27,6 +28,7 @@ from collector.enrol.fleet import FleetDesk
 from collector.ledger import Ledger, utc_now
 from tests.collector.conftest import FixedClock
 from tests.collector.enrol.conftest import BROKER
+from tests.waits import until
 
 HOST = "127.0.0.1"
 
@@ -188,6 +190,45 @@ def shake_hands(*sides: ssl.SSLObject) -> None:
 def test_what_is_too_long_is_not_read(url: str, authority: Authority) -> None:
     answer = ask(url, authority, b"POST /agents/1/renewals HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n")
     assert b" 400 " in answer.split(b"\r\n", 1)[0]
+
+
+def test_slow_clients_do_not_hold_the_door(
+    url: str, desk: EnrolDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each sends a byte now and then, so that it never is silent for long: all places are taken, and freed again."""
+    monkeypatch.setattr(door_module, "_WHOLE_S", 1.0)
+    place = (HOST, int(url.rsplit(":", 1)[1]))
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(place, 10)) for _ in range(door_module._AT_ONCE)]
+        for line in slow:
+            line.sendall(b"\x16\x03\x01\x02\x00")  # a handshake that is never finished
+
+        def others() -> bool:
+            for line in slow:
+                with contextlib.suppress(OSError):
+                    line.send(b"\x00")
+            return enrolled(url, desk, tmp_path)
+
+        until(others, what="somebody else gets in")
+
+
+def enrolled(url: str, desk: EnrolDesk, folder: Path) -> bool:
+    try:
+        return enrol(url, one(desk), folder / "state").agreed.agent == "cashier-07"
+    except DoorError:
+        return False
+
+
+def test_a_failing_ledger_is_answered_too(url: str, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_desk: EnrolDesk) -> str:
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(EnrolDesk, "revocations", fails)
+    monkeypatch.setattr(EnrolDesk, "now_s", fails)
+    for path in ("revoked.pem", "authority"):
+        answer = ask(url, authority, f"GET /agents/1/{path} HTTP/1.1\r\n\r\n".encode())
+        assert b" 500 " in answer.split(b"\r\n", 1)[0]
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["refused"] == "collector_failed"
 
 
 def test_the_configuration_is_for_those_with_a_good_certificate(
