@@ -8,6 +8,7 @@ Help texts are catalogue entries: `cli.<verb>` (one line) and `cli.<verb>_exampl
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import io
 import os
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from agent import __version__
-from agent.errors import TillwatchError, UsageError
+from agent.errors import TillwatchError, UnreachableError, UsageError
 from agent.texts import Texts, language_of_environment
 from drivers.codes import CodesError
 
@@ -47,8 +48,31 @@ VERBS: dict[str, str] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0 done, 1 bad or nothing found, 2 usage, 3 unreachable."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
     _speak_any_language()
+    try:
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            if sys.stdout is not None:  # closed by whoever started us (`>&-`)
+                sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): no more to say, and nothing to report at exit.
+        _say_no_more()
+        return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        _say_no_more()  # `> FILE` on a disk that is full
+        print(f"tillwatch: {Texts(language_of_environment()).say('cli.output_full')}", file=sys.stderr)
+        return UnreachableError.exit_code
+
+
+def _say_no_more() -> None:
+    """What is still buffered goes nowhere, instead of failing again while Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: list[str]) -> int:
     texts = Texts(language_of_environment())
     verb = arguments[0] if arguments and arguments[0] in VERBS else None
     parser = _parser(texts, verb)
@@ -63,10 +87,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return UsageError.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): no more to say, and nothing to report at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _speak_any_language() -> None:

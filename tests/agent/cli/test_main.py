@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -61,3 +64,41 @@ def test_a_missing_configuration_is_one_line_and_2(capsys: pytest.CaptureFixture
     said = capsys.readouterr()
     assert said.err.startswith("tillwatch: /nowhere/agent.toml: there is no such file; ")
     assert said.err.count("\n") == 1
+
+
+WORDS = (["--help"], ["simulate", "--list"], ["decode", "--hex", "05", "--protocol", "concert"])
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("words", WORDS, ids=lambda words: words[0])
+def test_a_reader_that_goes_away_is_no_error(words: list[str], buffered: bool) -> None:
+    command = [sys.executable, *([] if buffered else ["-u"]), "-m", "agent", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_buffering()) as ended:
+        assert ended.stdout is not None
+        assert ended.stderr is not None
+        ended.stdout.close()
+        assert ended.stderr.read() == b""
+    assert ended.returncode == 0
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_full_disk_below_the_output_is_one_line_and_3(buffered: bool) -> None:
+    command = [sys.executable, *([] if buffered else ["-u"]), "-m", "agent", "simulate", "--list"]
+    environment = _buffering() | {"LANG": "C", "LC_ALL": "C"}
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment, check=False)
+    assert ended.returncode == 3
+    assert ended.stderr == b"tillwatch: the output could not be written whole: the disk it goes to is full\n"
+
+
+def test_no_output_at_all_is_no_error() -> None:
+    ended = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "agent", "simulate", "--list"],
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def _buffering() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
