@@ -349,6 +349,10 @@ class LiveScreen(App[None]):
         """To the first or the last row."""
         self.rows.move(len(self.model.rows) if last else 0)
 
+    def action_help_quit(self) -> None:
+        """Ctrl-C, which Textual would only explain, leaves."""
+        self.exit()
+
     def action_save(self) -> None:
         """Write what is held into a new .tlog."""
         watched = self.line.watched

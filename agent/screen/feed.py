@@ -46,6 +46,7 @@ class Feed:
             if self._tap is not None:
                 self._tap.close()
                 self._tap = None
+                self.status = {}  # how the lines are now, nobody says
                 self.waiting.append(None)
 
     def ask(self) -> None:

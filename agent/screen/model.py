@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 
 from agent.money import show_amount
 from agent.screen.entry import KINDS, Entry
+from agent.tlog import Event
 from drivers.masking import LeftOut
 from drivers.observations import Answer, Direction, Kind, Outcome, Progress, Request
 
 #: rows held; the oldest go. A payment has some twenty, so it is the last hundreds of payments
 CAPACITY = 10_000
 RATE_S = 10
+#: behind these nobody waits for the answer any more; one that comes all the same still counts
+_ENDS = frozenset({Event.UNPLUGGED, Event.PORT_CLOSED, Event.MISSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +69,15 @@ class Payment:
 
 
 def followed(payment: Payment | None, entry: Entry) -> Payment | None:
-    """The payment after this row."""
+    """The payment after this row, which is not of the agent's own conversation."""
     seen = entry.observation
-    if entry.asked:
-        return payment
     if isinstance(seen, Request) and seen.kind is not None:
         return Payment(kind=seen.kind, amount=seen.facts.amount, currency=seen.facts.currency, began_at=entry.at)
-    if payment is None or payment.ended_at is not None:
+    if payment is None or payment.outcome not in (None, Outcome.UNKNOWN):
         return payment
-    if isinstance(seen, Progress) and seen.phase is not None:
+    if entry.event in _ENDS and payment.ended_at is None:
+        return replace(payment, outcome=Outcome.UNKNOWN, ended_at=entry.at)
+    if isinstance(seen, Progress) and seen.phase is not None and payment.ended_at is None:
         return replace(payment, phase=str(seen.phase))
     if isinstance(seen, Answer) and seen.final and seen.outcome is not None:
         return replace(payment, outcome=seen.outcome, code=seen.facts.response_code, ended_at=entry.at)
@@ -125,6 +128,7 @@ class Model:
         self.total = 0
         self.waiting = 0  # rows that came while paused
         self.version = 0  # changes whenever what is shown does
+        self.removed = 0  # of the rows by this filter, those that had to go because others came
 
     @property
     def paused(self) -> bool:
@@ -141,11 +145,13 @@ class Model:
         for entry in entries:
             if len(self.held) == self._capacity and self._shown and self._shown[0] is self.held[0]:
                 self._shown.popleft()
+                self.removed += 1
             self.held.append(entry)
             self.total += 1
             self.wrong += entry.wrong
             self.rates.count(entry)
-            self.payment = followed(self.payment, entry)
+            if not entry.asked:
+                self.payment = followed(self.payment, entry)
             if self.filter.passes(entry):
                 self._shown.append(entry)
             if self._frozen is None:

@@ -45,6 +45,7 @@ class Rows(ScrollView, can_focus=True):
         self._model = model
         self._names = names
         self._version = -1
+        self._removed = 0  # what the model says of it, when it was last shown
         self.cursor = 0
         self.following = True
         self.with_bytes = False
@@ -56,7 +57,12 @@ class Rows(ScrollView, can_focus=True):
             return
         self._version = model.version
         count = len(model.rows)
+        gone = 0 if model.paused or self.following else model.removed - self._removed
+        self._removed = model.removed
         self.virtual_size = Size(self.size.width, count)
+        if gone:  # whoever reads an old row goes on reading that one
+            self.cursor = max(0, self.cursor - gone)
+            self.scroll_to(y=max(0, self.scroll_offset.y - gone), animate=False, force=True, immediate=True)
         if self.following or self.cursor >= count:
             self.cursor = max(0, count - 1)
         if self.following:
@@ -66,6 +72,7 @@ class Rows(ScrollView, can_focus=True):
     def again(self) -> None:
         """Show all of it anew: another model, or another way."""
         self._version = -1
+        self._removed = self._model().removed
         self.refresh_rows()
 
     @property

@@ -14,6 +14,7 @@ from agent import tlog
 from agent.bridge import wire
 from agent.playback import observe
 from agent.screen.app import LiveScreen
+from agent.screen.model import Model
 from agent.tlog import Event, Happened
 from drivers import registry
 from drivers.observations import Answer
@@ -98,6 +99,37 @@ def test_filters_by_direction_and_kind(tmp_path: Path) -> None:
         text = await shown(app, pilot)
         assert "only: answers" in text
         assert len(app.model.rows) == 1
+
+    played(tmp_path, play)
+
+
+def test_an_old_row_stays_under_the_cursor_while_newer_ones_push_the_oldest_out(tmp_path: Path) -> None:
+    async def play(app: LiveScreen, pilot: Pilot[None], bridge: Bridge) -> None:
+        app.line.model = Model(capacity=100)
+        for _ in range(10):
+            bridge.pays()
+        await shown(app, pilot)
+        app.rows.move(60)
+        before = app.rows.selected
+        top = app.rows.scroll_offset.y
+        bridge.pays()
+        await shown(app, pilot)
+        assert before is not None
+        assert app.rows.selected is before
+        assert app.rows.scroll_offset.y == top - 10
+        for _ in range(20):
+            bridge.pays()
+        await shown(app, pilot)
+        assert app.rows.cursor == 0, "it had to go in the end"
+
+    played(tmp_path, play)
+
+
+def test_control_c_leaves(tmp_path: Path) -> None:
+    async def play(app: LiveScreen, pilot: Pilot[None], bridge: Bridge) -> None:
+        assert not app._exit
+        await pilot.press("ctrl+c")
+        assert app._exit
 
     played(tmp_path, play)
 

@@ -24,7 +24,7 @@ from drivers import registry
 from drivers.driver import Framing
 from drivers.observations import Direction, Outcome
 from tests.agent.bench import bench, pay
-from tests.agent.screen.lines import ANSWER, BEGAN, BROKEN, PAN, Bridge
+from tests.agent.screen.lines import ANSWER, BEGAN, BROKEN, ENQ, PAN, REQUEST, Bridge
 from tests.waits import until
 
 CONCERT = registry.get("concert")
@@ -129,6 +129,27 @@ def test_a_payment_is_followed_from_request_to_answer() -> None:
         model.add(line.record(message))  # type: ignore[arg-type]
     assert model.payment.outcome is Outcome.APPROVED
     assert model.wrong == 0
+
+
+def test_a_payment_that_nobody_waits_for_any_more_is_not_under_way() -> None:
+    bridge, model = Bridge(), Model()
+    following = follower()
+
+    def takes(*records: Record) -> Outcome | None:
+        for record in records:
+            model.add(following.record(record))
+        assert model.payment is not None
+        return model.payment.outcome
+
+    closed = bridge.record(wire.PORT, json.dumps({"port": "closed"}).encode())
+    asked = [bridge.record(wire.CASHIER, each) for each in (ENQ, REQUEST)]
+    assert takes(*asked) is None
+    assert takes(closed) is Outcome.UNKNOWN
+    assert model.payment is not None
+    assert model.payment.ended_at is not None
+    late = [bridge.record(wire.TERMINAL, each) for each in (ENQ, ANSWER)]
+    assert takes(*late) is Outcome.APPROVED, "an answer that comes all the same"
+    assert takes(closed) is Outcome.APPROVED
 
 
 def test_the_agent_s_own_question_is_a_conversation_of_its_own() -> None:
