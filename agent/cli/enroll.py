@@ -13,6 +13,7 @@ from agent.checks.login import log_in, running
 from agent.cli import add_config, add_json
 from agent.cli.check import as_data, as_line
 from agent.config import Mqtt
+from agent.config_values import Url
 from agent.enroll.enrol import Enrolled, enrol
 from agent.enroll.errors import EnrolError
 from agent.enroll.settings import Place, lines, place_of, write
@@ -42,7 +43,12 @@ def run(args: argparse.Namespace) -> int:
     done = enrol(args.collector, token, place.state_dir)
     written = args.write
     if written:
-        write(place, done)
+        try:
+            write(place, done)
+        except EnrolError:
+            # The token is used: what it brought must not be lost because the file can't be changed.
+            print(json.dumps(_data(done, False, [], texts), ensure_ascii=False, indent=2) if args.json else lines(done))
+            raise
     found = list(_log_in(done, place.run_dir))
     if args.json:
         print(json.dumps(_data(done, written, found, texts), ensure_ascii=False, indent=2))
@@ -82,12 +88,7 @@ def _log_in(done: Enrolled, run_dir: Path) -> Iterator[Check]:
 
 
 def _mqtt(done: Enrolled) -> Mqtt:
-    from agent.config_values import RefusedError, Url
-
-    try:
-        url = Url().read(done.agreed.broker)
-    except RefusedError as error:
-        raise EnrolError("enroll.bad_broker", url=done.agreed.broker) from error
+    url = Url().read(done.agreed.broker)
     tls = url.tls
     return Mqtt(
         url=url.url,

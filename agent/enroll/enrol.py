@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.config_values import RefusedError, Url
 from agent.enroll import keys
 from agent.enroll.door import Door
 from agent.enroll.errors import DoorError, EnrolError
@@ -51,9 +52,18 @@ def enrol(url: str, token: EnrolToken, state_dir: Path, now_s: float | None = No
     certificate, broker, fleet_key = (answer.body.get(name) for name in ("certificate", "broker", "fleet_key"))
     if not (isinstance(certificate, str) and isinstance(broker, str) and isinstance(fleet_key, str)):
         raise DoorError("enroll.no_collector", url=url)
+    _refuse_bad_broker(broker)
     agreed = Enrolment(url, token.agent, token.site, broker, fleet_key)
     identity.begin(authority, certificate, agreed)
     return Enrolled(identity, agreed)
+
+
+def _refuse_bad_broker(url: str) -> None:
+    """Before anything changes here: the token is still good when the collector's configuration was mended."""
+    try:
+        Url().read(url)
+    except RefusedError as error:
+        raise EnrolError("enroll.bad_broker", url=url[:200]) from error
 
 
 def _known_authority(url: str, token: EnrolToken, now_s: float) -> str:

@@ -6,11 +6,13 @@ import contextlib
 import json
 import socket
 import ssl
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.cli import main
 from agent.enroll import enrol as first_time
 from agent.enroll.door import Door as Client
 from agent.enroll.enrol import enrol
@@ -65,6 +67,35 @@ def test_enrolled_through_the_door(url: str, desk: EnrolDesk, tmp_path: Path) ->
     assert not done.identity.next_key.exists()
     with pytest.raises(EnrolError, match="was used on"):
         enrol(url, token, tmp_path / "another-pc")
+
+
+def test_a_broker_that_is_no_address_changes_nothing_and_uses_nothing_up(
+    url: str, desk: EnrolDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = one(desk)
+    monkeypatch.setattr(desk, "_broker", "broker.example")
+    with pytest.raises(EnrolError, match="set broker in"):
+        enrol(url, token, tmp_path / "state")
+    assert Identity.below(tmp_path / "state").enrolment() is None
+    monkeypatch.undo()
+    assert enrol(url, token, tmp_path / "state").agreed.broker == BROKER
+
+
+def test_what_cannot_be_written_is_shown(
+    url: str, desk: EnrolDesk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The token is used by then: the lines to paste must not be lost."""
+    config = tmp_path / "agent.toml"
+    text = f'agent.state_dir = "{tmp_path}/state"\n'
+    config.write_text(text)
+    for more in ((), ("--json",)):
+        words = ("enroll", url, "--token", str(one(desk)), "--config", str(config), "--write", *more)
+        assert main(list(words)) == 1
+        out, err = capsys.readouterr()
+        assert "by hand" in err
+        shown = json.loads(out)["key"] if more else tomllib.loads(out)["mqtt"]["key_file"]
+        assert shown == f"{tmp_path}/state/identity/agent.key"
+        assert config.read_text() == text
 
 
 def test_a_lost_answer_is_asked_for_again(
