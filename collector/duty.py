@@ -1,6 +1,7 @@
 """Work that comes round again and again beside the pages: alerts, the nightly reconciliation, retention, gaps.
 
-A duty survives everything: what it raises is logged, and it comes round again at its time.
+A duty survives everything: what it raises is logged, and it comes round again at its time. That the database is away
+is said in one line and not each time: each duty meets it, some of them each second.
 """
 
 from __future__ import annotations
@@ -9,7 +10,12 @@ import threading
 import time
 from abc import ABC, abstractmethod
 
+from sqlalchemy.exc import InterfaceError, OperationalError
+
 from agent.log import logger
+from collector.ledger.engine import reason_of
+
+_SAID = (1, 10, 100, 1000, 10_000)  # of failures in a row, these are told
 
 
 class Duty(ABC):
@@ -55,6 +61,10 @@ class Duty(ABC):
             try:
                 self.turn()
                 self.failures = 0
+            except (OperationalError, InterfaceError) as error:  # away, full or locked: not a fault of ours
+                self.failures += 1
+                if self.failures in _SAID:
+                    self.log.warning("duty.database_away", reason=reason_of(error), failures=self.failures)
             except Exception:
                 self.failures += 1
                 self.log.exception("duty.failed", failures=self.failures)

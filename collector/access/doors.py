@@ -26,6 +26,7 @@ from collector.ledger.accounts import Account, Session
 
 _S = 1_000_000
 _TOUCH_EVERY_US = 60 * _S  # a page that asks each second is no reason to write each second
+_MARK_PATIENCE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +171,12 @@ class Doors:
             write_note(connection, self._now(), user, action, about=about, detail=detail)
 
     def _mark(self, write: Callable[[Connection], object]) -> None:
-        """Write down a sign of life where that can be done: on a full disk people must still see what is wrong."""
+        """Write down a sign of life where that can be done: on a full disk people must still see what is wrong.
+
+        Nor does a page wait for it, when somebody else is writing for long (a backup, a large reconciliation).
+        """
         try:
-            with self._ledger.write() as connection:
+            with self._ledger.write(_MARK_PATIENCE_S) as connection:
                 write(connection)
         except OperationalError as error:
             self._log.warning("access.not_marked", reason=" ".join(str(error.orig).split()))

@@ -189,6 +189,8 @@ class Ingest:
                 raise DatabaseAwayError(_cause(error)) from error
             self._store_in_parts(batch, error)
             return
+        if not self._database:
+            self._log.info("database.back")
         self._database = True
         self._note(batch, stored)
 

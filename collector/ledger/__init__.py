@@ -82,9 +82,16 @@ class Ledger:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A connection in a transaction for writing, committed and durable when the block ends well."""
-        with self.engine.connect().execution_options(tillwatch_writes=True) as connection, connection.begin():
+    def write(self, patience_s: float | None = None) -> Iterator[Connection]:
+        """A connection in a transaction for writing, committed and durable when the block ends well.
+
+        `patience_s`: how long to wait for another writer (SQLite); as long as it is reasonable when not given.
+        """
+        options = {
+            "tillwatch_writes": True,
+            "tillwatch_patience_ms": None if patience_s is None else round(patience_s * 1000),
+        }
+        with self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
     def prepare_months(self) -> None:

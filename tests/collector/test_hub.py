@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from unittest.mock import Mock
+
+from sqlalchemy.exc import OperationalError
 
 from collector.duty import Duty
 from collector.hub import Change, Hub
@@ -55,16 +58,28 @@ def test_other_collectors_hear_it_and_nobody_hears_it_twice(cluster: Cluster) ->
 class _Failing(Duty):
     name = "failing"
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception | None = None, times: int = 2) -> None:
         super().__init__(0.001)
+        self.error = error or RuntimeError("not today")
+        self.times = times
         self.turns = 0
         self.well = threading.Event()
 
     def turn(self) -> None:
         self.turns += 1
-        if self.turns < 3:
-            raise RuntimeError("not today")
+        if self.turns <= self.times:
+            raise self.error
         self.well.set()
+
+
+def test_that_the_database_is_away_is_one_line_and_no_traceback() -> None:
+    duty = _Failing(OperationalError("SELECT 1", None, Exception("the disk\nis full")), times=9)
+    duty.log = log = Mock()
+    duty.start()
+    assert duty.well.wait(20)
+    duty.stop()
+    log.warning.assert_called_once_with("duty.database_away", reason="the disk is full", failures=1)
+    log.exception.assert_not_called()
 
 
 def test_a_duty_comes_round_again_whatever_it_raised() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -103,6 +106,21 @@ def test_who_is_in_stays_in_while_nothing_can_be_written(access: Access, ledger:
     assert access.user_of_token(token, address="-") is not None
     clock.advance(hours=12)
     assert known(access, secret) is None  # it is over, although that can't be written down either
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_who_reads_does_not_wait_for_somebody_who_writes_for_long(
+    access: Access, ledger: Ledger, clock: FixedClock
+) -> None:
+    person(access)
+    secret = enter(access)
+    clock.advance(minutes=5)
+    with contextlib.closing(sqlite3.connect(str(ledger.engine.url.database), isolation_level=None)) as backup:
+        backup.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        assert known(access, secret) is not None
+        assert time.monotonic() - began < 15, "a writer of ours waits thirty seconds"
+        backup.execute("ROLLBACK")
 
 
 def test_secrets_are_nowhere_in_the_database(access: Access, ledger: Ledger) -> None:
