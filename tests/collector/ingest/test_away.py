@@ -21,7 +21,7 @@ from tests.collector.publishing import Client, settings
 from tests.postgres import Cluster
 from tests.waits import until
 
-PAYMENTS = 600
+PAYMENTS = 200
 
 
 @pytest.fixture
