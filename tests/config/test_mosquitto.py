@@ -68,7 +68,9 @@ class ShippedBroker(Broker):
 class Peer:
     """A client with a certificate, or with none. `heard`: the messages that came."""
 
-    def __init__(self, broker: Broker, ca: Path, certificate: tuple[Path, Path] | None, client_id: str) -> None:
+    def __init__(
+        self, broker: Broker, ca: Path, certificate: tuple[Path, Path] | None, client_id: str, will: str | None = None
+    ) -> None:
         self.heard: list[tuple[str, bytes]] = []
         self.granted: dict[int, list[int]] = {}
         self.accepted: dict[int, bool] = {}
@@ -85,6 +87,8 @@ class Peer:
         self.client.on_message = lambda _c, _u, message: self.heard.append((message.topic, message.payload))
         self.client.on_subscribe = lambda _c, _u, mid, codes, _p: self.granted.update({mid: [c.value for c in codes]})
         self.client.on_publish = lambda _c, _u, mid, code, _p: self.accepted.update({mid: not code.is_failure})
+        if will:
+            self.client.will_set(will, "its last will", qos=1, retain=True)
         self.client.connect(broker.host, broker.port, 30)
         self.client.loop_start()
 
@@ -118,6 +122,13 @@ class Peer:
         self.client.disconnect()
         self.client.loop_stop()
 
+    def break_off(self) -> None:
+        """End without a goodbye, as a PC does that loses its power: the broker sends the will."""
+        self.client.loop_stop()
+        sock = self.client.socket()
+        assert sock is not None
+        sock.close()
+
 
 @dataclass
 class House:
@@ -127,8 +138,8 @@ class House:
     authority: Authority
     peers: list[Peer]
 
-    def peer(self, name: str, client_id: str | None = None) -> Peer:
-        peer = Peer(self.broker, self.authority.certificate, self.authority.sign(name), client_id or name)
+    def peer(self, name: str, client_id: str | None = None, will: str | None = None) -> Peer:
+        peer = Peer(self.broker, self.authority.certificate, self.authority.sign(name), client_id or name, will)
         self.peers.append(peer)
         return peer.ready()
 
@@ -154,6 +165,9 @@ FOREIGN = [f"{OTHER}/state", f"{OTHER}/metrics", f"{OTHER}/events/transaction.co
 ORDERS = [f"{MINE}/stored", f"{OTHER}/stored", f"{MINE}/commands/resend", f"{OTHER}/commands/confirm"]
 OUTSIDE = [
     "tillwatch/1/outpatient-1/cashier-07",
+    "tillwatch/1/a/b/cashier-07/state",
+    f"{MINE}/state/x",
+    "$SYS/broker/uptime",
     f"{MINE}/events/a/b",
     "tillwatch/2/outpatient-1/cashier-07/state",
     "x",
@@ -200,6 +214,9 @@ def test_an_agent_reads_its_orders_and_no_others(house: House) -> None:
         "tillwatch/#",
         "#",
         "$share/collector/tillwatch/1/+/+/events/+",
+        f"$share/x/{OTHER}/commands/+",
+        "+/+/+/+/+/+",
+        "$SYS/#",
     ],
 )
 def test_an_agent_hears_nothing_by_asking_for_more(house: House, topic: str) -> None:
@@ -217,6 +234,38 @@ def test_an_agent_hears_nothing_by_asking_for_more(house: House, topic: str) -> 
     assert {heard for heard, _ in agent.heard} == {f"{MINE}/commands/confirm"}
 
 
+def test_a_will_speaks_as_its_owner_or_not_at_all(house: House) -> None:
+    """A will is sent when nobody is there any more to be refused."""
+    collector = house.peer("collector")
+    assert collector.subscribe("tillwatch/1/+/+/state")
+    assert collector.subscribe("tillwatch/1/+/+/events/+")
+    wills = [f"{OTHER}/state", f"{OTHER}/events/transaction.completed", f"{MINE}/state"]
+    for topic in wills:
+        house.peer("cashier-07", will=topic).break_off()
+    until(lambda: (f"{MINE}/state", b"its last will") in collector.heard, PATIENCE_S)
+    assert {topic for topic, _ in collector.heard} == {f"{MINE}/state"}
+
+
+def test_what_the_broker_retains_is_heard_by_those_it_is_for(house: House) -> None:
+    """Also what was retained before: a subscription brings it without anybody publishing."""
+    collector, agent, other = house.peer("collector"), house.peer("cashier-07"), house.peer("cashier-08")
+    assert agent.publish(f"{MINE}/state", "mine", retain=True)
+    assert collector.publish(f"{MINE}/stored", "1", retain=True)
+    other.subscribe("tillwatch/1/+/+/state")
+    other.subscribe(f"{MINE}/#")
+    assert other.subscribe(f"{OTHER}/stored")
+    assert collector.publish(f"{OTHER}/stored", "the last word")
+    until(lambda: (f"{OTHER}/stored", b"the last word") in other.heard, PATIENCE_S)
+    assert {topic for topic, _ in other.heard} == {f"{OTHER}/stored"}
+    assert not other.publish(f"{MINE}/state", "", retain=True)  # nor can it delete what another retains
+    assert not other.publish(f"{MINE}/stored", "", retain=True)
+    late = house.peer("operations")
+    assert late.subscribe("tillwatch/1/+/+/state")
+    until(lambda: (f"{MINE}/state", b"mine") in late.heard, PATIENCE_S)
+    for topic, owner in ((f"{MINE}/state", agent), (f"{MINE}/stored", collector)):
+        assert owner.publish(topic, "", retain=True)  # for the tests that come after this one
+
+
 def test_who_claims_anothers_client_id_stays_who_it_is(house: House) -> None:
     """The client id is the certificate's name, so the other's connection is not thrown out, nor its session taken."""
     other = house.peer("cashier-08")
@@ -230,6 +279,16 @@ def test_operations_only_listen(house: House) -> None:
     listener = house.peer("operations")
     topics = [*OWN, *ORDERS]
     assert [listener.publish(topic) for topic in topics] == [False] * len(topics)
+    collector = house.peer("collector")
+    assert listener.subscribe("tillwatch/1/+/+/state")
+    listener.subscribe("tillwatch/1/+/+/commands/+")
+    listener.subscribe("tillwatch/1/+/+/replies/+")
+    assert collector.publish(f"{MINE}/commands/confirm", "an order")
+    agent = house.peer("cashier-07")
+    assert agent.publish(f"{MINE}/replies/1", "an answer")
+    assert agent.publish(f"{MINE}/state", "the last word")
+    until(lambda: (f"{MINE}/state", b"the last word") in listener.heard, PATIENCE_S)
+    assert {topic for topic, _ in listener.heard} == {f"{MINE}/state"}
 
 
 def test_a_collector_shares_its_subscription_and_never_speaks_as_an_agent(house: House) -> None:
