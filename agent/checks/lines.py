@@ -89,9 +89,13 @@ def _held_by_bridge(name: str, terminal: str, path: Path, bridge: int) -> Check:
 
 
 def _obstacle(name: str, terminal: str, path: Path, who: Who) -> Check | None:
-    if not path.exists():
+    try:
+        mode = path.stat().st_mode
+    except PermissionError:
+        return Check.fail(name, "check.device_behind", terminal, path=path)
+    except OSError:
         return Check.fail(name, "check.device_missing", terminal, path=path)
-    if not stat.S_ISCHR(path.stat().st_mode):
+    if not stat.S_ISCHR(mode):
         return Check.fail(name, "check.device_no_device", terminal, path=path)
     if not who.may(path, read=True, write=True):
         return Check.fail(name, "check.device_closed", terminal, path=path, user=who.name, group=group_of(path))

@@ -1,5 +1,6 @@
 """The command line: picks the verb's module, turns errors into one line and the documented exit code.
 
+A defect of ours is one line, too; `python -X dev -m agent VERB` shows its traceback.
 Each verb is a function `run(args) -> exit code` and a function `configure(parser)` in the module named here;
 a module is imported only when its verb is used, so that `bridge` stays small and `--help` fast.
 Help texts are catalogue entries: `cli.<verb>` (one line) and `cli.<verb>_example`.
@@ -60,11 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say_no_more()
         return 0
     except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename is not None:
+        if not _output_is_full(error):
             raise
         _say_no_more()  # `> FILE` on a disk that is full
         print(f"tillwatch: {Texts(language_of_environment()).say('cli.output_full')}", file=sys.stderr)
         return UnreachableError.exit_code
+
+
+def _output_is_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None
 
 
 def _say_no_more() -> None:
@@ -87,6 +92,15 @@ def _run(arguments: list[str]) -> int:
         return UsageError.exit_code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if sys.flags.dev_mode or _output_is_full(error):
+            raise
+        from agent.cli import defect
+
+        print(f"tillwatch: {defect.line_of(error, texts)}", file=sys.stderr)
+        return defect.exit_code(error)
 
 
 def _speak_any_language() -> None:

@@ -38,6 +38,19 @@ def test_a_device_that_may_not_be_opened_names_group_and_rule(tmp_path: Path, de
     assert "(group " in said(check)
 
 
+def test_a_device_behind_a_closed_way_is_told(tmp_path: Path, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link in /tmp that belongs to another user: the kernel follows it for nobody, not even for root."""
+
+    def refuse(*_: object, **__: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied")
+
+    terminal = terminal_of(tmp_path)
+    monkeypatch.setattr(Path, "stat", refuse)
+    check = lines.serial_port("device", terminal, device, ME, None)
+    assert check.state is State.FAIL
+    assert f"the way to {device} is closed → namei -l" in said(check)
+
+
 def test_a_good_device_opens_with_its_settings(tmp_path: Path, device: Path) -> None:
     terminal = terminal_of(tmp_path, f"serial:{device}", 'baudrate = "follow"')
     check = lines.serial_port("device", terminal, device, ME, None)

@@ -102,3 +102,25 @@ def test_no_output_at_all_is_no_error() -> None:
 
 def _buffering() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (ZeroDivisionError("card 4111111111111111"), 1, ["ZeroDivisionError: card 411111******1111", "report"]),
+        (PermissionError(13, "Permission denied", "/dev/x"), 3, ["system refused", "/dev/x"]),
+    ],
+)
+def test_what_nobody_foresaw_is_one_line(
+    error: Exception, code: int, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("agent.cli.status.run", run)
+    assert main(["status"]) == code
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert all(word in said for word in words), said
+    assert "agent/cli/__init__.py:" in said
+    assert "Traceback" not in said
