@@ -21,7 +21,7 @@ from agent.bridge.hotplug import watch_plugs
 from agent.bridge.line import Line
 from agent.bridge.log import Log, complain
 from agent.bridge.loop import IN, Loop
-from agent.bridge.opener import Opener
+from agent.bridge.opener import Opener, load
 from agent.bridge.ring import Ring
 from agent.bridge.server import Server
 from agent.bridge.successor import HELD_BACK, POLL_S, Successor
@@ -47,6 +47,9 @@ def main(descriptor: int, bridge: int | None = None) -> int:
     try:
         if takeover is not None:
             takeover.detach()
+            for line in settings["lines"]:
+                load(line["device"])
+                load(line["cashier"])
         store = "NOTIFY_SOCKET" in os.environ and os.environ.get(_STORE) == "1"
         berths = Berths(received(takeover), store)
     except Unwanted:

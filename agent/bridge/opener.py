@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import os
 import socket
 
@@ -71,6 +72,19 @@ def open_link(settings: dict[str, Any], address: str, left: Any = None) -> Any:
     from drivers.links.serial import open_serial
 
     return open_serial(rest, flow=settings["flow"], **line)
+
+
+def load(address: str) -> None:
+    """Import what opens that address, before anybody waits for it."""
+    with contextlib.suppress(ImportError):  # an extra that is not installed: the opening says so
+        if address.startswith("tcp:"):
+            import drivers.links.tcp
+        elif address.startswith("file:"):
+            import drivers.links.watched
+        elif address.startswith("usb:"):
+            import drivers.links.usb
+        elif address.startswith("serial:"):
+            import drivers.links.serial  # noqa: F401
 
 
 def kept_link(address: str, descriptor: int) -> Any:

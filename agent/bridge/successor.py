@@ -31,7 +31,7 @@ POLL_S = 0.005
 #: so long a successor may take to load its program, on a PC that has much else to do
 LOAD_S = 60.0
 #: so long it may take to find its place on every line; meanwhile nobody passes bytes
-TAKE_S = 2.0
+TAKE_S = 5.0
 #: a usb: device can't be handed over: it is opened anew, when its line has been quiet for so long, or has had its time
 USB_QUIET_S = 3.0
 USB_S = 60.0

@@ -84,9 +84,11 @@ class Takeover:
         self._bridge.close()
 
     def _descriptors(self) -> list[int]:
-        data, numbers, _, _ = socket.recv_fds(self._bridge, LONGEST, _BATCH, socket.MSG_CMSG_CLOEXEC)
+        data, numbers, _, _ = socket.recv_fds(self._bridge, LONGEST, _BATCH)
         if not data:
             raise Unwanted
+        for number in numbers:
+            os.set_inheritable(number, False)
         return list(numbers)
 
 

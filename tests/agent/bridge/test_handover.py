@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
-import socket
-import sys
 import threading
 import time
-import tty
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,103 +14,12 @@ from typing import Any
 import pytest
 
 from agent.bridge import wire
-from agent.bridge.ring import DEFAULT_BYTES, Ring
+from agent.bridge.ring import Ring
 from agent.tap import bridge_status
+from tests.agent.bridge.house import USUAL, House, settings_of
 from tests.agent.bridge.manager import Manager
-from tests.agent.bridge.rig import FarEnd, Listener
+from tests.agent.bridge.rig import Listener
 from tests.waits import until
-
-USUAL = {"baudrate": 9600, "follow": False, "bytesize": 8, "parity": "N", "stopbits": 1, "flow": "none"}
-
-
-class House:
-    """A bridge under a service manager: pos1 from a pty to a serial device, pos2 from TCP to TCP."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.run_dir = folder / "run"
-        self.far = FarEnd(folder / "device")
-        self.terminal = socket.create_server(("127.0.0.1", 0))
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
-        device = f"tcp:127.0.0.1:{self.terminal.getsockname()[1]}"
-        lines = [
-            {"name": "pos1", "device": self.far.device, "cashier": f"pty:{self.run_dir / 'pos1'}", **USUAL},
-            {"name": "pos2", "device": device, "cashier": f"tcp:127.0.0.1:{self.port}", **USUAL},
-        ]
-        settings: dict[str, Any] = {
-            "run_dir": str(self.run_dir),
-            "ring_bytes": DEFAULT_BYTES,
-            "child": False,
-            "digest": "0",
-            "log_level": "debug",
-            "log_format": "json",
-            "lines": lines,
-        }
-        self.manager = Manager(folder, settings)
-        self.ends: list[Pipe] = []
-        self._open: list[Any] = [self.terminal]
-
-    def start(self) -> None:
-        """Start the bridge and connect everybody to it."""
-        self.manager.start()
-        pty = os.open(self.run_dir / "pos1", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        tty.setraw(pty)
-        remote, _ = self.terminal.accept()
-        local = socket.create_connection(("127.0.0.1", self.port))
-        self._open += [remote, local]
-        until(lambda: all(line["link"] == "up" for line in bridge_status(self.run_dir)["lines"].values()))
-        self.ends = [
-            Pipe(pty, self.far.master),
-            Pipe(self.far.master, pty),
-            Pipe(local.fileno(), remote.fileno()),
-            Pipe(remote.fileno(), local.fileno()),
-        ]
-
-    def tap(self) -> Listener:
-        listener = Listener(self.run_dir)
-        self._open.append(listener)
-        listener.tap.request("tap", **{"from": 0})
-        return listener
-
-    def close(self) -> None:
-        self.manager.close()
-        for opened in self._open:
-            opened.close()
-        if self.ends:
-            os.close(self.ends[0].source)
-        self.far.close()
-
-
-class Pipe:
-    """Numbered lines go in at one end; the other end says whether all came, once and in order."""
-
-    def __init__(self, source: int, sink: int) -> None:
-        self.source, self.sink = source, sink
-        self.sent = 0
-        self.heard = bytearray()
-
-    def send(self) -> None:
-        self._write(b"%d\n" % self.sent)
-        self.sent += 1
-
-    def take(self) -> None:
-        while select.select([self.sink], [], [], 0)[0]:
-            try:
-                data = os.read(self.sink, 65536)
-            except BlockingIOError:
-                return
-            assert data, "the line was cut"
-            self.heard += data
-
-    def whole(self) -> bool:
-        self.take()
-        return bytes(self.heard) == b"".join(b"%d\n" % number for number in range(self.sent))
-
-    def _write(self, data: bytes) -> None:
-        while data:
-            select.select([], [self.source], [], 10)
-            data = data[os.write(self.source, data) :]
 
 
 @pytest.fixture
@@ -163,11 +68,7 @@ def test_an_upgrade_under_traffic_loses_nothing(house: House) -> None:
 
 
 def test_an_orderly_restart_of_the_service_loses_nothing(house: House) -> None:
-    def restart(_number: int) -> None:
-        house.manager.end(signal.SIGTERM)
-        house.manager.start()
-
-    under_traffic(house, restart, 4)
+    under_traffic(house, lambda _: house.restart(), 4)
     listener = house.tap()
     until(lambda: len(listener.bytes(wire.CASHIER, "pos1")) >= len(house.ends[0].heard), what="the ring has all")
     assert listener.bytes(wire.CASHIER, "pos1") == bytes(house.ends[0].heard)
@@ -231,24 +132,48 @@ def test_what_waited_for_a_slow_application_arrives_after_an_upgrade(house: Hous
     assert bytes(heard) == data[:sent]
 
 
-def test_a_broken_installation_stops_no_line(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interpreter that a broken upgrade has taken away: the old process goes on and says so."""
-    installed = house.folder / "installed"
-    gone = installed / "bin" / "python"
-    gone.parent.mkdir(parents=True)
-    gone.symlink_to(os.path.realpath(sys.executable))
-    (installed / "lib").symlink_to(Path(sys.prefix, "lib"))
-    shutil.copy(Path(sys.prefix, "pyvenv.cfg"), installed)
-    house.manager.end(signal.SIGTERM)
-    monkeypatch.setattr("agent.bridge.child.sys.executable", str(gone))
-    house.manager.start()
-    gone.unlink()
-    assert house.manager.pid is not None
-    os.kill(house.manager.pid, signal.SIGHUP)
-    until(lambda: "handover_failed" in house.manager.log)
-    for end in house.ends:
-        end.send()
-        until(end.whole)
+def test_files_of_a_watched_folder_are_heard_once_each(tmp_path: Path) -> None:
+    """No descriptor stands for a folder: what was heard of it is handed on instead."""
+    letters = tmp_path / "letters"
+    letters.mkdir()
+    line = {"name": "pos1", "device": f"file:{letters}/*.txt", "cashier": "none", **USUAL}
+    run_dir = tmp_path / "run"
+    manager = Manager(tmp_path, settings_of(run_dir, [line]))
+    written: list[bytes] = []
+
+    def write() -> None:
+        written.append(b"letter %d;" % len(written))
+        fresh = tmp_path / "fresh"
+        fresh.write_bytes(written[-1])
+        fresh.rename(letters / f"{len(written):04}.txt")
+
+    stop = threading.Event()
+
+    def write_on() -> None:
+        while not stop.wait(0.02) and len(written) < 900:
+            write()
+
+    writer = threading.Thread(target=write_on)
+    try:
+        manager.start()
+        until(lambda: bridge_status(run_dir)["lines"]["pos1"]["link"] == "up")
+        writer.start()
+        for _ in range(2):
+            manager.hang_up()
+            until(lambda: bridge_status(run_dir)["lines"]["pos1"]["link"] == "up")
+            manager.end(signal.SIGTERM)
+            manager.start()
+            until(lambda: bridge_status(run_dir)["lines"]["pos1"]["link"] == "up")
+        stop.set()
+        writer.join()
+        listener = Listener(run_dir)
+        listener.tap.request("tap", **{"from": 0})
+        until(lambda: len(listener.bytes(wire.TERMINAL)) >= len(b"".join(written)), what=manager.log)
+        assert listener.bytes(wire.TERMINAL) == b"".join(written)
+        listener.close()
+    finally:
+        stop.set()
+        manager.close()
 
 
 def test_a_loop_that_hangs_is_not_praised(tmp_path: Path) -> None:

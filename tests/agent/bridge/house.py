@@ -1,0 +1,129 @@
+"""A bridge as a service between four ends that speak to each other: for tests of what it hands on to the next."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import tty
+from pathlib import Path
+from typing import Any
+
+from agent.bridge.ring import DEFAULT_BYTES
+from agent.tap import bridge_status
+from tests.agent.bridge.manager import Manager
+from tests.agent.bridge.rig import FarEnd, Listener
+from tests.waits import until
+
+USUAL = {"baudrate": 9600, "follow": False, "bytesize": 8, "parity": "N", "stopbits": 1, "flow": "none"}
+
+
+def settings_of(run_dir: Path, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the bridge is started with."""
+    return {
+        "run_dir": str(run_dir),
+        "ring_bytes": DEFAULT_BYTES,
+        "child": False,
+        "digest": "0",
+        "log_level": "debug",
+        "log_format": "json",
+        "lines": lines,
+    }
+
+
+class House:
+    """A bridge under a service manager: pos1 from a pty to a serial device, pos2 from TCP to TCP."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run_dir = folder / "run"
+        self.far = FarEnd(folder / "device")
+        self.terminal = socket.create_server(("127.0.0.1", 0))
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        device = f"tcp:127.0.0.1:{self.terminal.getsockname()[1]}"
+        lines = [
+            {"name": "pos1", "device": self.far.device, "cashier": f"pty:{self.run_dir / 'pos1'}", **USUAL},
+            {"name": "pos2", "device": device, "cashier": f"tcp:127.0.0.1:{self.port}", **USUAL},
+        ]
+        self.manager = Manager(folder, settings_of(self.run_dir, lines))
+        self.ends: list[Pipe] = []
+        self._open: list[Any] = [self.terminal]
+
+    def start(self) -> None:
+        """Start the bridge and connect everybody to it."""
+        self.manager.start()
+        pty = os.open(self.run_dir / "pos1", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        tty.setraw(pty)
+        remote, _ = self.terminal.accept()
+        local = socket.create_connection(("127.0.0.1", self.port))
+        self._open += [remote, local]
+        until(lambda: all(line["link"] == "up" for line in bridge_status(self.run_dir)["lines"].values()))
+        self.ends = [
+            Pipe(pty, self.far.master),
+            Pipe(self.far.master, pty),
+            Pipe(local.fileno(), remote.fileno()),
+            Pipe(remote.fileno(), local.fileno()),
+        ]
+
+    def restart(self) -> None:
+        """End it, and start it again with what the store has."""
+        self.manager.end(signal.SIGTERM)
+        self.manager.start()
+
+    def terminal_end(self, line: str) -> int:
+        """The descriptor at the terminal's end."""
+        return {"pos1": self.ends[0].sink, "pos2": self.ends[2].sink}[line]
+
+    def speak(self) -> None:
+        """Everybody says something, and all that was said so far has been heard, once and in order."""
+        for end in self.ends:
+            end.send()
+        for end in self.ends:
+            until(end.whole, what=f"all of {end.sent} lines; it said: {self.manager.log}")
+
+    def tap(self) -> Listener:
+        listener = Listener(self.run_dir)
+        self._open.append(listener)
+        listener.tap.request("tap", **{"from": 0})
+        return listener
+
+    def close(self) -> None:
+        self.manager.close()
+        for opened in self._open:
+            opened.close()
+        if self.ends:
+            os.close(self.ends[0].source)
+        self.far.close()
+
+
+class Pipe:
+    """Numbered lines go in at one end; the other end says whether all came, once and in order."""
+
+    def __init__(self, source: int, sink: int) -> None:
+        self.source, self.sink = source, sink
+        self.sent = 0
+        self.heard = bytearray()
+
+    def send(self) -> None:
+        self._write(b"%d\n" % self.sent)
+        self.sent += 1
+
+    def take(self) -> None:
+        while select.select([self.sink], [], [], 0)[0]:
+            try:
+                data = os.read(self.sink, 65536)
+            except BlockingIOError:
+                return
+            assert data, "the line was cut"
+            self.heard += data
+
+    def whole(self) -> bool:
+        self.take()
+        return bytes(self.heard) == b"".join(b"%d\n" % number for number in range(self.sent))
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            select.select([], [self.source], [], 10)
+            data = data[os.write(self.source, data) :]
