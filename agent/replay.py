@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Protocol
 
@@ -25,8 +24,11 @@ from drivers.links.base import GONE, LinkError
 from drivers.observations import Direction, Observation, as_dict
 
 PATIENCE_S = 3.0  # beyond the recorded pause; then the next bytes go out although the other side's are missing
+_DEAF_S = 10.0  # a port that takes no byte for so long never will
 _SETTLE_S = 0.2  # what comes behind the last recorded byte still counts
 _CHUNK = 4096
+#: two sayings go on together where so many in a row are alike; it is looked for no farther than that
+_ALIKE, _FARTHEST = 3, 24
 
 
 class Link(Protocol):
@@ -91,13 +93,18 @@ class Replay:
             self._selector.close()
 
     def differences(self) -> list[Difference]:
-        """Where what came differs from the recording, in its order."""
-        recorded, came = self._recorded, self._came
-        matcher = SequenceMatcher(None, _keys(recorded), _keys(came), autojunk=False)
-        found = []
-        for what, a, b, c, d in matcher.get_opcodes():
-            if what != "equal":
-                found += [_difference(old, new) for old, new in zip_longest(recorded[a:b], came[c:d])]
+        """Where what came differs from the recording, in its order. Time grows with the recording only."""
+        recorded, came = _keys(self._recorded), _keys(self._came)
+        found: list[Difference] = []
+        at = here = 0
+        while at < len(recorded) or here < len(came):
+            if at < len(recorded) and here < len(came) and recorded[at] == came[here]:
+                at, here = at + 1, here + 1
+                continue
+            missing, new = _until_alike(recorded, at, came, here)
+            pairs = zip_longest(self._recorded[at : at + missing], self._came[here : here + new])
+            found += [_difference(old, other) for old, other in pairs]
+            at, here = at + missing, here + new
         return found
 
     def _scaled(self, pause: float) -> float:
@@ -105,11 +112,15 @@ class Replay:
 
     def _send(self, record: Sent) -> Iterator[Seen]:
         left = record.data
+        deaf_at = time.monotonic() + _DEAF_S
         while left:
             try:
                 left = left[os.write(self._link.fileno(), left) :]
-            except BlockingIOError:
-                time.sleep(0.01)  # the port's buffer is full: it empties at the line's speed
+                deaf_at = time.monotonic() + _DEAF_S
+            except BlockingIOError:  # the port's buffer is full: it empties at the line's speed, or never
+                if time.monotonic() > deaf_at:
+                    raise LinkError(GONE, f"it has taken no byte for {_DEAF_S:g} s") from None
+                yield from self._receive(record.at, 0.01, None)
             except OSError as error:
                 raise LinkError(GONE, error.strerror or str(error)) from error
         yield from self._noted(record.at, self._decoder.feed(self._side, record.data))
@@ -149,6 +160,18 @@ def _difference(recorded: Seen | None, came: Seen | None) -> Difference:
         recorded=recorded.observation if recorded else None,
         came=came.observation if came else None,
     )
+
+
+def _until_alike(recorded: Sequence[str], at: int, came: Sequence[str], here: int) -> tuple[int, int]:
+    """How many of either must be left out until both go on together; one of each where nothing near fits."""
+    for both in range(1, 2 * _FARTHEST + 1):
+        for missing in range(max(0, both - _FARTHEST), min(both, _FARTHEST) + 1):
+            new = both - missing
+            old, other = at + missing, here + new
+            alike = recorded[old : old + _ALIKE] == came[other : other + _ALIKE]
+            if alike and old <= len(recorded) and other <= len(came):
+                return missing, new
+    return min(1, len(recorded) - at), min(1, len(came) - here)
 
 
 def _keys(seen: Sequence[Seen]) -> list[str]:

@@ -22,9 +22,9 @@ from agent.config import Config, Terminal, load
 from agent.errors import UnreachableError, UsageError
 from agent.recording import driver_on, header_of, write
 from agent.tap import Gap, Record, Tap
+from agent.terminals import framing_of
 from agent.texts import Texts, language_of_environment
 from agent.tlog import Event, Writer
-from drivers.driver import Framing
 
 _LAST_LOOK_S = 0.05
 
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     say = Texts(language_of_environment()).say
     parser.add_argument("name", metavar="TERMINAL", help=say("tlog.help_name"))
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.tlog", help=say("tlog.help_output"))
-    parser.add_argument("--seconds", type=float, metavar="N", help=say("tlog.help_seconds"))
+    parser.add_argument("--seconds", type=seconds, metavar="N", help=say("tlog.help_seconds"))
     add_config(parser)
 
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with _created(args.output) as stream, _stop_requested() as stop:
             began = datetime.now().astimezone()
-            header = header_of(terminal, driver.name, Framing(terminal.framing), began)
+            header = header_of(terminal, driver.name, framing_of(terminal, driver), began)
             writer = Writer(stream, header, driver)
             print(texts.say("tlog.recording", name=terminal.name, path=args.output), flush=True)
             try:
@@ -65,9 +65,9 @@ def run(args: argparse.Namespace) -> int:
     return 0 if writer.frames else 1
 
 
-def _record(tap: Tap, name: str, writer: Writer, stop: int, seconds: float | None) -> None:
+def _record(tap: Tap, name: str, writer: Writer, stop: int, longest_s: float | None) -> None:
     began = time.monotonic_ns()
-    end = None if seconds is None else time.monotonic() + seconds
+    end = None if longest_s is None else time.monotonic() + longest_s
     tap.request("tap", **{"from": tap.hello.next})  # whatever passed since we connected, and all that follows
     watched = [tap.fileno(), stop]
     while True:
@@ -86,6 +86,14 @@ def _record(tap: Tap, name: str, writer: Writer, stop: int, seconds: float | Non
                 elif isinstance(message, Record) and message.line == name:
                     write(writer, message, began)
             writer.flush()
+
+
+def seconds(text: str) -> float:
+    """A time span. argparse shows the function's name when it refuses."""
+    value = float(text)
+    if not 0 < value < 1e7:
+        raise ValueError(text)
+    return value
 
 
 def _terminal(config: Config, name: str) -> Terminal:

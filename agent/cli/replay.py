@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +17,14 @@ from agent.errors import UnreachableError, UsageError
 from agent.playback import Seen, observe
 from agent.replay import Difference, Link, Replay
 from agent.texts import Texts, language_of_environment
-from drivers.driver import Driver
+from drivers.driver import LineDefaults
 from drivers.links.base import LinkError
 from drivers.links.serial import SerialLink, open_serial
 from drivers.links.tcp import TcpLink, open_tcp
 from drivers.observations import Direction, Observation, as_dict
 
 _DECODER = "decoder"
+_SETTINGS = re.compile(r"(?P<speed>\d{2,7}) (?P<bits>[78])(?P<parity>[NEO])(?P<stops>[12])", re.ASCII)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         for seen in observe(log.records, driver, framing):
             _print(seen, args.json)
         return 0
-    with _opened(args.to, driver) as link:
+    with _opened(args.to, _line(log.header.settings, driver.line)) as link:
         play = Replay(log, driver, framing, Direction(args.side), link, args.speed)
         try:
             for seen in play.run():
@@ -64,13 +66,13 @@ def _report(play: Replay, as_json: bool) -> int:
         return 1 if differences else 0
     texts = Texts(language_of_environment())
     for each in differences:
-        print(_line(each, texts))
+        print(_told(each, texts))
     key = "tlog.summary" if differences else "tlog.same"
     print(texts.say(key, count=play.expected, wrong=len(differences)))
     return 1 if differences else 0
 
 
-def _line(difference: Difference, texts: Texts) -> str:
+def _told(difference: Difference, texts: Texts) -> str:
     def shown(observation: Observation | None) -> str:
         if observation is None:
             return texts.say("tlog.nothing")
@@ -89,11 +91,10 @@ def _print(seen: Seen, as_json: bool) -> None:
 
 
 @contextmanager
-def _opened(target: str, driver: Driver) -> Iterator[Link]:
+def _opened(target: str, line: LineDefaults) -> Iterator[Link]:
     host, _, port = target.rpartition(":")
     if not target.startswith("/") and not (host and port.isdecimal()):
         raise UsageError("tlog.bad_target", found=target)
-    line = driver.line
     try:
         link: SerialLink | TcpLink = (
             open_serial(target, line.baudrate, line.bytesize, line.parity, line.stopbits)
@@ -106,6 +107,14 @@ def _opened(target: str, driver: Driver) -> Iterator[Link]:
         yield link
     finally:
         link.close()
+
+
+def _line(recorded: str | None, usual: LineDefaults) -> LineDefaults:
+    """The settings that the line had when it was recorded ("9600 8N1"); the protocol's own where the log has none."""
+    found = _SETTINGS.fullmatch(recorded or "")
+    if found is None:
+        return usual
+    return LineDefaults(int(found["speed"]), int(found["bits"]), found["parity"], int(found["stops"]))
 
 
 def speed(text: str) -> float:

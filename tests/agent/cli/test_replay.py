@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import threading
+import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from agent import replay
 from agent.cli import main
+from agent.cli import replay as replay_cli
 from drivers.concert import DRIVER
 from drivers.driver import Log, Scenario, Simulation
 from drivers.framing_lrc import frame
+from drivers.links.base import NOT_FOUND, LinkError
 from drivers.simulated.shell import Port, PtyPort, Shell, TcpPort
 
 REQUEST = frame(b"0700001234110978          A010B010").hex(" ")
@@ -132,3 +138,45 @@ def test_targets_that_are_none(capsys: pytest.CaptureFixture[str], log: str, tar
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_a_port_that_takes_nothing_any_more_ends_the_playing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "_DEAF_S", 0.3)
+    path = tmp_path / "long.tlog"
+    path.write_text("# tillwatch log 1\n# Protocol: concert\n\n+0.000000 > ~ 500000\n")
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    try:
+        assert main(["replay", str(path), "--to", os.ttyname(slave)]) == 3
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert "has taken no byte" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ("19200 7E1", (19200, 7, "E", 1)),
+        ("9600 8N2", (9600, 8, "N", 2)),
+        ("follow 8N1", (9600, 8, "N", 1)),
+        (None, (9600, 8, "N", 1)),
+    ],
+)
+def test_a_serial_port_gets_the_settings_of_the_recording(
+    log: str, settings: str | None, line: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if settings:
+        text = LOG.replace("# Framing", f"# Settings: {settings}\n# Framing")
+        Path(log).write_text(text)
+    opened: list[tuple[object, ...]] = []
+
+    def refuse(*asked: object) -> None:
+        opened.append(asked)
+        raise LinkError(NOT_FOUND, "no port")
+
+    monkeypatch.setattr(replay_cli, "open_serial", refuse)
+    assert main(["replay", log, "--to", "/dev/ttyX"]) == 3
+    assert opened == [("/dev/ttyX", *line)]
