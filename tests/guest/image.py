@@ -77,6 +77,10 @@ def tree(folder: Path, package: Path, later: Path, only: list[str]) -> Path:
 def disk(folder: Path, root: Path) -> Image:
     """The tree as a disk; the tree is gone then."""
     (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n")
+    settings = root / "etc/initramfs-tools"
+    (settings / "conf.d/small").write_text("MODULES=list\nCOMPRESS=gzip\n")
+    (settings / "modules").write_text("virtio_pci\nvirtio_blk\next4\ncrc32c_generic\n")
+    subprocess.run(["chroot", str(root), "update-initramfs", "-u"], check=True, stdout=subprocess.DEVNULL)
     kernel = next((root / "boot").glob("vmlinuz-*"))
     initrd = next((root / "boot").glob("initrd.img-*"))
     for each in (kernel, initrd):

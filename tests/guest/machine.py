@@ -44,10 +44,10 @@ class Machine:
         talk, monitor = folder / "talk", folder / "monitor"
         words = [
             "qemu-system-x86_64",
-            *(_KVM if kvm else ("-accel", "tcg", "-cpu", "qemu64")),
+            *(_KVM if kvm else ("-accel", "tcg,tb-size=1024", "-cpu", "max")),
             *("-m", "1024", "-smp", "2", "-display", "none", "-no-reboot", "-nic", "none"),
             *("-kernel", str(image.kernel), "-initrd", str(image.initrd)),
-            *("-append", "root=/dev/vda rw console=ttyS0 panic=1 systemd.mask=serial-getty@ttyS0.service"),
+            *("-append", "root=/dev/vda rw quiet console=ttyS0 panic=1 systemd.mask=serial-getty@ttyS0.service"),
             *("-drive", f"file={image.disk},format=raw,if=virtio,cache=unsafe"),
             *("-serial", f"file:{self.console}"),
             *("-serial", f"unix:{talk},server=on,wait=off"),

@@ -61,14 +61,20 @@ def install(chroot: Chroot, package: Path) -> str:
 
 def newer(package: Path, folder: Path) -> Path:
     """The same as a later version."""
-    unpacked = folder / "unpacked"
+    return repacked(package, folder, "9+")
+
+
+def repacked(package: Path, folder: Path, before_version: str = "") -> Path:
+    """The same without compression, and with this before its version."""
+    unpacked = folder / f"unpacked{before_version}"
     subprocess.run(["dpkg-deb", "--raw-extract", str(package), str(unpacked)], check=True)
     control = unpacked / "DEBIAN" / "control"
-    control.write_text(control.read_text().replace("\nVersion: ", "\nVersion: 9+"))
-    later = folder / "tillwatch_9_amd64.deb"
-    quickly = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build"]
-    subprocess.run([*quickly, str(unpacked), str(later)], check=True, stdout=subprocess.DEVNULL)
-    return later
+    control.write_text(control.read_text().replace("\nVersion: ", f"\nVersion: {before_version}"))
+    made = folder / f"tillwatch_{before_version}amd64.deb"
+    quickly = ["dpkg-deb", "--root-owner-group", "-Znone", "--build"]
+    subprocess.run([*quickly, str(unpacked), str(made)], check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(unpacked)
+    return made
 
 
 def pay(chroot: Chroot, amount: int) -> str:
