@@ -91,6 +91,11 @@ def test_no_page_stands_in_the_navigation_twice() -> None:
     assert len(named) == len(set(named)) > 20
 
 
+def test_every_fenced_block_becomes_one(pages: dict[Path, Page]) -> None:
+    """An info string that the renderer does not understand leaves the fence, and what is in it, as text."""
+    assert not [path.name for path in pages if "```" in path.read_text(encoding="utf-8")]
+
+
 def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Page]) -> None:
     for path, page in pages.items():
         for address in page.loads:

@@ -14,7 +14,7 @@ _CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. `kind`: what stands behind the fence, such as `toml title=acme.toml`. `where`: page:line."""
+    """A fenced block. `kind`: what stands behind the fence, such as `toml title="acme.toml"`. `where`: page:line."""
 
     where: str
     kind: str
@@ -26,7 +26,7 @@ class Block:
 
     @property
     def title(self) -> str:
-        return self.kind.partition("title=")[2]
+        return self.kind.partition("title=")[2].strip('"')
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ DOCS = Path(__file__).parents[3] / "docs" / "drivers.md"
 
 def tutorial() -> str:
     """The profile that the tutorial writes."""
-    found = re.search(r"```toml title=acme\.toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    assert found, "docs/drivers.md has no block `toml title=acme.toml`"
+    found = re.search(r'```toml title="acme\.toml"\n(.*?)```', DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert found, 'docs/drivers.md has no block `toml title="acme.toml"`'
     return found[1]
 
 
