@@ -88,10 +88,12 @@ def _user(settings: Mqtt) -> object:
 
 def _tried(settings: Mqtt, agent: str) -> Check:
     result = _connack(settings, agent, MQTTProtocolVersion.MQTTv5)
-    if isinstance(result, ReasonCode) and result.value == _UNSUPPORTED_VERSION:
-        result = _connack(settings, agent, MQTTProtocolVersion.MQTTv311)
-        if isinstance(result, ReasonCode) and not result.is_failure:
-            return Check.warn("login", "check.login_old", host=settings.host)
+    if _may_be_older(result):
+        older = _connack(settings, agent, MQTTProtocolVersion.MQTTv311)
+        if isinstance(older, ReasonCode):
+            if not older.is_failure:
+                return Check.warn("login", "check.login_old", host=settings.host)
+            result = older
     user = _user(settings)
     if isinstance(result, Phrase):
         return Check.fail("login", "check.login_failed", host=settings.host, reason=result)
@@ -100,6 +102,13 @@ def _tried(settings: Mqtt, agent: str) -> Check:
     if word := _CODES.get(result.value):
         return Check.fail("login", f"check.login_{word}", host=settings.host, user=user)
     return Check.fail("login", "check.login_failed", host=settings.host, reason=str(result))
+
+
+def _may_be_older(result: ReasonCode | Phrase) -> bool:
+    """A broker that does not know MQTT 5 says so, or hangs up without a word (RabbitMQ before 3.13)."""
+    if isinstance(result, Phrase):
+        return result.key == "check.login_hung_up"
+    return bool(result.value == _UNSUPPORTED_VERSION)
 
 
 def _connack(settings: Mqtt, agent: str, version: MQTTProtocolVersion) -> ReasonCode | Phrase:
