@@ -67,7 +67,7 @@ class Daemon:
         #: ended to be started again, with another configuration
         self.again = False
         self._watchdog = Watchdog()
-        self._disk_tries = 0
+        self._rebuilding = False
         self._prune_due = 0.0
         self._publisher: Publisher | None = None
         self._calls: queue.SimpleQueue[tuple[str, Future[str]]] = queue.SimpleQueue()
@@ -114,10 +114,14 @@ class Daemon:
     def _build_engine(self) -> Engine:
         agent = self._config.agent
         journal = Journal(agent.state_dir, agent.site, agent.id)
-        books = journal.books()
-        watchers = {t.name: watcher_of(t, books.get(t.name, Book()), self._heard) for t in self._config.terminals}
-        engine = Engine(journal, watchers, self._committed)
-        engine.booted(_BOOT_ID.read_text(encoding="ascii").strip(), _now())
+        try:
+            books = journal.books()
+            watchers = {t.name: watcher_of(t, books.get(t.name, Book()), self._heard) for t in self._config.terminals}
+            engine = Engine(journal, watchers, self._committed)
+            engine.booted(_BOOT_ID.read_text(encoding="ascii").strip(), _now())
+        except JournalError:
+            journal.close()
+            raise
         return engine
 
     def _build_keeper(self) -> Keeper | None:
@@ -280,23 +284,32 @@ class Daemon:
 
     def _rebuild(self, error: JournalError) -> None:
         """The disk refused: nothing of the last step is durable. Begin again from what is; the ring still has it."""
-        self._disk_tries += 1
-        pause = wait_of(_DISK_RETRY, self._disk_tries)
-        self._log.error("journal.failed", detail=str(error), attempt=self._disk_tries, retry_in_s=pause)
+        if self._rebuilding:
+            return  # somebody asked for something meanwhile
+        self._rebuilding = True
         self._reach.drop()
-        self._engine.journal.close()
-        deadline = time.monotonic() + pause
+        tries = 0
+        while not self._stopping:
+            tries += 1
+            self._engine.journal.close()
+            pause = wait_of(_DISK_RETRY, tries)
+            self._log.error("journal.failed", detail=str(error), attempt=tries, retry_in_s=pause)
+            self._wait(pause)
+            try:
+                self._engine = self._build_engine()
+                self._tell(EventType.AGENT_FAULT, "journal_failed", str(error))
+            except JournalError as again:
+                error = again
+            else:
+                break
+        self._rebuilding = False
+        self._reach.soon()
+
+    def _wait(self, seconds: float) -> None:
+        """Serve whoever asks for so long."""
+        deadline = time.monotonic() + seconds
         while not self._stopping and (left := deadline - time.monotonic()) > 0:
             self._poll(min(left, self._watchdog.every_s or left))
-        try:
-            self._engine = self._build_engine()
-            self._tell(EventType.AGENT_FAULT, "journal_failed", str(error))
-        except JournalError as again:
-            if not self._stopping:
-                self._rebuild(again)
-            return
-        self._disk_tries = 0
-        self._reach.soon()
 
     def _stop(self, control: ControlServer, wake: socket.socket) -> None:
         self._log.info("agent.stopping")

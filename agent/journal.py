@@ -110,19 +110,35 @@ class Journal:
 
     def books(self) -> dict[str, Book]:
         """The last durable book of each terminal."""
-        rows = self._db.execute("SELECT terminal, state FROM books")
+        with self._reading():
+            rows = self._db.execute("SELECT terminal, state FROM books").fetchall()
         return {terminal: from_plain(Book, json.loads(state)) for terminal, state in rows}
 
     def tap_position(self) -> TapPosition | None:
         """How far the tap was read, None in a new journal."""
-        row = self._db.execute("SELECT position FROM tap").fetchone()
+        with self._reading():
+            row = self._db.execute("SELECT position FROM tap").fetchone()
         return from_plain(TapPosition, json.loads(row[0])) if row else None
 
     def prune(self, before_wall_ns: int, keep: int = 0) -> int:
         """Forget events older than that which everybody has; returns how many. Unpublished ones always stay.
 
         The last `keep` events stay whatever their age: a clock that has jumped by years must not empty the journal.
+        Raises JournalError when the disk refuses.
         """
+        try:
+            return self._prune(before_wall_ns, keep)
+        except sqlite3.Error as error:
+            raise JournalError("journal.write_failed", path=self.path, detail=error) from error
+
+    def close(self) -> None:
+        """Close the file; another agent may open it."""
+        if self._lock >= 0:
+            self._db.close()
+            os.close(self._lock)
+            self._lock = -1
+
+    def _prune(self, before_wall_ns: int, keep: int) -> int:
         with self._transaction():
             row = self._db.execute("SELECT acknowledged, stored FROM outbox").fetchone()
             published = min(row[0] if row[1] is None else min(row), self.sequence - keep)
@@ -135,11 +151,6 @@ class Journal:
             self._db.execute("DELETE FROM commands WHERE wall_ns < ?", (before_wall_ns,))  # no command lives so long
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('pruned', ?)", (str(self.sequence),))
             return gone
-
-    def close(self) -> None:
-        """Close the file; another agent may open it."""
-        self._db.close()
-        os.close(self._lock)
 
     def _insert(self, draft: Draft, sequence: int) -> None:
         body = envelope(draft, self.source, sequence)
@@ -186,6 +197,13 @@ class Journal:
 
     def _one(self, query: str) -> Any:
         return self._db.execute(query).fetchone()[0]
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise JournalError("journal.unusable", path=self.path, detail=error) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -239,3 +239,23 @@ def test_every_commit_is_flushed_before_it_returns(tmp_path: Path) -> None:
     )
     calls = {line.split()[-1]: int(line.split()[3]) for line in trace.read_text().splitlines() if "sync" in line}
     assert sum(calls.values()) >= 50
+
+
+def test_a_disk_that_refuses_is_told_as_such_whatever_was_to_be_done(journal: Journal) -> None:
+    journal.commit([NOTE])
+    journal._db.execute("PRAGMA query_only = 1")
+    with pytest.raises(JournalError):
+        journal.prune(NOTE.wall_ns + 1)
+    journal._db.close()
+    for read in (journal.books, journal.tap_position):
+        with pytest.raises(JournalError):
+            read()
+
+
+def test_a_closed_journal_may_be_closed_again(tmp_path: Path) -> None:
+    """The lock's number may belong to somebody else by then."""
+    journal = Journal(tmp_path, "site", "pc-1")
+    journal.close()
+    other = os.open(tmp_path, os.O_RDONLY)
+    journal.close()
+    os.close(other)
