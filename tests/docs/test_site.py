@@ -96,6 +96,15 @@ def test_every_fenced_block_becomes_one(pages: dict[Path, Page]) -> None:
     assert not [path.name for path in pages if "```" in path.read_text(encoding="utf-8")]
 
 
+def test_every_list_becomes_one(pages: dict[Path, Page]) -> None:
+    """Without a blank line before it, or with too small an indent, an item is left in the paragraph."""
+    wrong = []
+    for path in pages:
+        for paragraph in re.findall(r"<p>(.*?)</p>", path.read_text(encoding="utf-8"), re.DOTALL):
+            wrong += [f"{path.name}: {item}" for item in re.findall(r"(?m)^(?:- |\d+\. |\| ).*", paragraph)]
+    assert not wrong
+
+
 def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Page]) -> None:
     for path, page in pages.items():
         for address in page.loads:
