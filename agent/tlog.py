@@ -54,6 +54,7 @@ _ARROWS = {">": Direction.CASHIER, "<": Direction.TERMINAL}
 _SIGNS = {direction: sign for sign, direction in _ARROWS.items()}
 _HEADER = re.compile(r"# (?P<name>[A-Z][a-z]+): (?P<value>.+)")
 _RECORD = re.compile(r"\+(?P<at>\d{1,9}\.\d{1,6}) (?P<sign>[><!]) (?P<what>.+)", re.ASCII)
+_MOST_LEFT_OUT = 999_999  # bytes, in one line
 _LEFT_OUT = re.compile(r"~ (?P<length>[1-9]\d{0,5})", re.ASCII)
 _HEX = re.compile(r"[0-9A-Fa-f]{2}(?: ?[0-9A-Fa-f]{2})*")
 
@@ -253,11 +254,11 @@ class Lines:
         """`direction` sent these bytes; a line never bears an earlier time than the one before."""
         for piece in pieces:
             if isinstance(piece, LeftOut):
-                shown = f"~ {piece.length}"
+                for start in range(0, piece.length, _MOST_LEFT_OUT):
+                    self._line(at, f"{_SIGNS[direction]} ~ {min(piece.length - start, _MOST_LEFT_OUT)}")
             else:
-                shown = piece.hex(" ").upper()
+                self._line(at, f"{_SIGNS[direction]} {piece.hex(' ').upper()}")
                 self.frames += 1
-            self._line(at, f"{_SIGNS[direction]} {shown}")
 
     def happened(self, at: float, event: Event) -> None:
         """Something happened to the line."""

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -85,6 +86,10 @@ def agent(scene: Scene) -> Iterator[Step]:
 def network(scene: Scene) -> Iterator[Step]:
     """The broker: name, port, certificates, log-in, and the right to say what an agent says."""
     settings = scene.config.mqtt
+    if settings is not None and (path := _shut(settings)):
+        yield Step.of("broker", broker.connection(settings))
+        yield Step.skip("login", "diag.login_closed", path=path)
+        return
     failed = False
     for check in broker.checks(scene.config):
         name = check.name if check.name in ("certificate", "own_certificate", "login") else "broker"
@@ -97,6 +102,14 @@ def network(scene: Scene) -> Iterator[Step]:
             if here is not None and (here.connected is not False or here.mqtt.get("denied"))
             else rights(settings, scene.config.agent.site, scene.config.agent.id)
         )
+
+
+def _shut(settings: Mqtt) -> Path | None:
+    """The password or key that whoever asks may not read: who has not, can't log in."""
+    if os.geteuid() == 0:
+        return None
+    files = (settings.password_file, settings.key_file)
+    return next((path for path in files if path is not None and not os.access(path, os.R_OK)), None)
 
 
 def rights_told(settings: Mqtt, here: Running) -> Step:

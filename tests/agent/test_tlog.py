@@ -18,6 +18,7 @@ from agent.tlog import Event, Happened, Header, Sent, Writer
 from drivers import registry
 from drivers.driver import Framing
 from drivers.framing_lrc import frame
+from drivers.masking import LeftOut
 from drivers.observations import Answer, Direction, Noise
 from drivers.profiles.driver import driver_in
 from tests.drivers.pans import PANS
@@ -100,6 +101,16 @@ def test_bytes_outside_of_frames_are_counted_only() -> None:
     assert "+0.500000 < ~ 16" in text
     seen = [each.observation for each in observe(tlog.parse(text, "").records, CONCERT, Framing.SERIAL)]
     assert seen[0] == Noise(direction=TERMINAL, length=16, reason="no frame")
+
+
+def test_noise_of_any_length_reads_back() -> None:
+    """A line at a wrong speed says nothing but noise, for hours."""
+    stream = io.StringIO()
+    lines = tlog.Lines(stream, Header(protocol="concert"))
+    lines.pieces(0.0, Direction.TERMINAL, [LeftOut(2_500_000)])
+    lines.end()
+    log = tlog.parse(stream.getvalue(), "x.tlog")
+    assert sum(len(record.data) for record in log.records if isinstance(record, Sent)) == 2_500_000
 
 
 def test_a_frame_that_stops_is_left_out_after_the_gap() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from agent.cli import main
 from agent.diag import scene as scenes
 from agent.tap import bridge_status
 from drivers.simulated.shell import PtyPort
@@ -134,3 +135,17 @@ def test_errors_that_a_port_counts_while_our_bridge_has_it(
         until(lambda: '"link.up"' in stand.log, what="line up")
         code, told = diagnosed(stand.config, capsys, "--only", "errors")
     assert (code, told["verdict"], findings(told)) == (1, "cable", {"errors_some"})
+
+
+def test_a_password_that_only_the_agents_user_may_read_is_no_fault(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a technician without rights: what needs no password is tried all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        account = f'username = "cashier-07"\npassword_file = "{tmp_path}/secret/password"\n'
+        mqtt = f'[mqtt]\nurl = "mqtt://127.0.0.1:{server.getsockname()[1]}"\n{account}'
+        path = configuration(tmp_path, "tcp:127.0.0.1:1", "zvt", mqtt=mqtt)
+        assert main(["diag", "--config", str(path), "--only", "network"]) == 2, "root is told that it is not there"
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        code, told = diagnosed(path, capsys, "--only", "network")
+    assert (code, findings(told), findings(told, "skip")) == (0, set(), {"login_closed"})

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from agent.cli import diag as diag_cli
 from agent.cli import main
 from agent.demo.cashier import Manner, pay_concert
 from agent.diag import walk as walking
@@ -194,7 +195,8 @@ def test_with_two_terminals_the_first_is_not_walked_again(
             raise KeyboardInterrupt
         yield Step.ok("device", "diag.echo_none")
 
-    monkeypatch.setattr(walking, "STEPS", {"device": device})
+    for module in (walking, diag_cli):
+        monkeypatch.setattr(module, "STEPS", {"device": device})
     assert main(["diag", "--config", str(path)]) == 130
     assert main(["diag", "--config", str(path), "--only", "device", "--terminal", "pos1"]) == 0, "a step between"
     assert main(["diag", "--config", str(path), "--resume"]) == 0
