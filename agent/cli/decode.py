@@ -9,16 +9,17 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent import tlog
-from agent.analyser import arrow, byte_lines, lines_for_people, meaning_lines, printable, summary, text_lines
+from agent.analyser import arrow, byte_lines, meaning_lines, printable, summary, text_lines
 from agent.cli import add_json
 from agent.cli.protocols import driver_named, framing_named
 from agent.errors import UsageError
 from agent.frames import Frame, Frames, is_wrong
-from agent.playback import Seen, observe
+from agent.playback import observe
 from agent.profiles import profile_named
 from agent.texts import Texts, language_of_environment
 from drivers.driver import Driver, Framing
@@ -53,49 +54,55 @@ def run(args: argparse.Namespace) -> int:
 
         data = b"".join(_bytes(text) for text in args.hex)
         return decode_by(profile_named(args.profile), Direction(args.direction), data, as_json=args.json)
+    given = _given(args)
     texts = Texts(language_of_environment())
-    if args.file and not args.json and not args.hex:
-        return _analyse(args, texts)
-    understood = False
-    driver, observed = _seen(args)
-    for seen in observed:
-        if args.json:
-            print(line_for_program(seen.observation))
-        else:
-            print(lines_for_people(seen, timed=False))
-            for line in meaning_lines(driver, seen.observation, texts):
-                print(f"{'':>12}= {line}")
-        understood = understood or not isinstance(seen.observation, Noise)
+    understood = _for_programs(given) if args.json else _for_people(given, args.bytes, texts)
     return 0 if understood else 1
 
 
-def _analyse(args: argparse.Namespace, texts: Texts) -> int:
-    """A log for people: its header, then a line a frame with time, time since the one before, and what it says."""
-    log = read_log(args.file)
-    driver = _driver(args, log.header.protocol)
-    framing = framing_named(driver, args.framing or log.header.framing)
-    header = log.header
-    told = (header.protocol, str(framing), header.device, header.settings, header.date, header.version, *header.notes)
-    print("# " + printable(", ".join(part for part in told if part)))
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What is to be decoded; `header` None: bare bytes, which have no time."""
+
+    driver: Driver
+    framing: Framing
+    records: Sequence[tlog.Record]
+    header: tlog.Header | None
+
+
+def _for_programs(given: _Given) -> bool:
+    understood = False
+    for seen in observe(given.records, given.driver, given.framing):
+        print(line_for_program(seen.observation))
+        understood = understood or not isinstance(seen.observation, Noise)
+    return understood
+
+
+def _for_people(given: _Given, with_bytes: bool, texts: Texts) -> bool:
+    """A line a frame; those of a log with its time, the time since the one before, and a mark where it is wrong."""
+    if (header := given.header) is not None:
+        told = (header.protocol, str(given.framing), header.device, header.settings, header.date, header.version)
+        print("# " + printable(", ".join(part for part in (*told, *header.notes) if part)))
     understood = False
     before = 0.0
-    for what in _frames(log, driver, framing):
-        if isinstance(what, tlog.Happened):
-            print(f"{what.at:>12.6f} {what.at - before:>+10.6f}  ! {what.event}")
-        else:
-            _print_frame(what, what.at - before, args.bytes)
-            if what.observation is not None:
-                understood = understood or not isinstance(what.observation, Noise)
-                for line in meaning_lines(driver, what.observation, texts):
-                    print(f"{'':>12}= {line}")
+    for what in _frames(given):
+        times = f"{what.at:>12.6f} {what.at - before:>+10.6f} " if given.header else ""
         before = what.at
-    return 0 if understood else 1
+        if isinstance(what, tlog.Happened):
+            print(f"{times} ! {what.event}")
+            continue
+        _print_frame(what, times, with_bytes)
+        if what.observation is not None:
+            understood = understood or not isinstance(what.observation, Noise)
+            for line in meaning_lines(given.driver, what.observation, texts):
+                print(f"{'':>12}= {line}")
+    return understood
 
 
-def _frames(log: tlog.Tlog, driver: Driver, framing: Framing) -> Iterator[Frame | tlog.Happened]:
-    frames = Frames(driver, framing)
+def _frames(given: _Given) -> Iterator[Frame | tlog.Happened]:
+    frames = Frames(given.driver, given.framing)
     at = 0.0
-    for record in log.records:
+    for record in given.records:
         at = record.at
         if isinstance(record, tlog.Happened):
             if record.event in (tlog.Event.UNPLUGGED, tlog.Event.MISSED):
@@ -106,13 +113,13 @@ def _frames(log: tlog.Tlog, driver: Driver, framing: Framing) -> Iterator[Frame 
     yield from frames.finish(at)
 
 
-def _print_frame(frame: Frame, after: float, with_bytes: bool) -> None:
+def _print_frame(frame: Frame, times: str, with_bytes: bool) -> None:
     if frame.observation is None:
         if with_bytes and frame.pieces:
-            print(f"{frame.at:>12.6f} {after:>+10.6f}    {arrow(frame.direction)}")
+            print(f"{times}{'   ' if times else ''}{arrow(frame.direction)}")
     else:
-        mark = "!!" if is_wrong(frame.observation) else "  "
-        print(f"{frame.at:>12.6f} {after:>+10.6f} {mark} {summary(frame.observation)}")
+        mark = ("!! " if is_wrong(frame.observation) else "   ") if times else ""
+        print(f"{times}{mark}{summary(frame.observation)}")
         print("".join(f"{line}\n" for line in text_lines(frame.observation)), end="")
     if with_bytes:
         print("".join(f"{'':>12}  {line}\n" for line in byte_lines(frame.pieces)), end="")
@@ -131,19 +138,20 @@ def line_for_program(observation: Observation) -> str:
     return json.dumps(as_dict(observation), ensure_ascii=False)
 
 
-def _seen(args: argparse.Namespace) -> tuple[Driver, Iterator[Seen]]:
+def _given(args: argparse.Namespace) -> _Given:
+    """The log or the bytes that the options name. Raises UsageError, UnreachableError."""
     if bool(args.hex) == bool(args.file):
         raise UsageError("decode.one_input")
     if args.file:
         log = read_log(args.file)
         driver = _driver(args, log.header.protocol)
-        return driver, observe(log.records, driver, framing_named(driver, args.framing or log.header.framing))
+        framing = framing_named(driver, args.framing or log.header.framing)
+        return _Given(driver, framing, log.records, log.header)
     if not args.protocol:
         raise UsageError("decode.no_protocol")
     driver = driver_named(args.protocol)
-    direction = Direction(args.direction)
-    sent = [tlog.Sent(0.0, direction, _bytes(text)) for text in args.hex]
-    return driver, observe(sent, driver, framing_named(driver, args.framing or Framing.AUTO))
+    sent = [tlog.Sent(0.0, Direction(args.direction), _bytes(text)) for text in args.hex]
+    return _Given(driver, framing_named(driver, args.framing or Framing.AUTO), sent, None)
 
 
 def _driver(args: argparse.Namespace, named: str) -> Driver:

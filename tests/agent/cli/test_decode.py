@@ -177,3 +177,15 @@ def test_a_log_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: P
     code, error = refusal(capsys, str(tmp_path / "no.tlog"))
     assert code in (2, 3)
     assert "no.tlog" in error
+
+
+def test_bytes_on_the_command_line_are_shown_beside_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
+    request = frame(b"0700001234110978          A010B010")
+    words = ["--protocol", "concert", "--direction", "cashier", "--hex", request.hex(), "06"]
+    assert main(["decode", *words, "--bytes"]) == 0
+    with_bytes = capsys.readouterr().out.splitlines()
+    assert with_bytes[0].startswith("cashier  >  request     ok    ")
+    assert with_bytes[1].split()[:4] == ["0000", "02", "30", "37"]
+    assert with_bytes[-1].split() == ["0000", "06", "."]
+    assert main(["decode", *words]) == 0
+    assert capsys.readouterr().out.splitlines() == [with_bytes[0], with_bytes[-2]]
