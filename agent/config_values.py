@@ -314,7 +314,7 @@ class Url(_Text):
         if "@" in text:
             # Said without the address: it may hold a password.
             raise RefusedError(phrase("config.url_with_user"))
-        if parts.scheme not in ("mqtt", "mqtts") or not host or port == 0:
+        if parts.scheme not in ("mqtt", "mqtts") or not host or port == 0 or not _can_be_asked_for(host):
             raise self.refused(text)
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise self.refused(text)
@@ -333,4 +333,15 @@ def _host_and_port(text: str) -> tuple[str, int] | None:
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+)):([0-9]{1,5})", text)
     if not found or not 0 < int(found[3]) < 65536:
         return None
-    return found[1] or found[2], int(found[3])
+    host = found[1] or found[2]
+    return (host, int(found[3])) if _can_be_asked_for(host) else None
+
+
+def _can_be_asked_for(host: str) -> bool:
+    """Whether a name service can be asked for the host: parts of 1 to 63 characters (RFC 1035, 2.3.4)."""
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode("ascii")
+        except UnicodeError:
+            return False
+    return all(0 < len(part) < 64 for part in host.removesuffix(".").split("."))

@@ -6,7 +6,7 @@ import ctypes
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,15 +22,20 @@ def checks(config: Config, bridge: int | None) -> Iterator[Check]:
     """All checks of this module."""
     yield clock(datetime.now(UTC), synchronised())
     yield from disturbers(process_names(), any(rule.exists() for rule in _RULES))
-    if bridge is None:
-        yield Check.ok("bridge", "check.bridge_none")
-    else:
-        yield Check.ok("bridge", "check.bridge_ok", pid=bridge)
-    agent = lock_holder(config.agent.state_dir / "journal.lock")
-    if agent is None:
-        yield Check.ok("agent", "check.agent_none")
-    else:
-        yield Check.ok("agent", "check.agent_ok", pid=agent)
+    agent = config.agent
+    yield _process("bridge", lambda: bridge or _peer(agent.run_dir))
+    yield _process("agent", lambda: lock_holder(agent.state_dir / "journal.lock"))
+
+
+def _process(name: str, find: Callable[[], int | None]) -> Check:
+    """One of our own processes runs, does not, or can't be seen by whoever asks."""
+    try:
+        pid = find()
+    except PermissionError as error:
+        return Check.warn(name, "check.process_unseen", path=error.filename)
+    except OSError:
+        pid = None
+    return Check.ok(name, f"check.{name}_ok", pid=pid) if pid is not None else Check.ok(name, f"check.{name}_none")
 
 
 def clock(now: datetime, synchronised: bool | None) -> Check:
@@ -83,24 +88,35 @@ def process_names(proc: Path = Path("/proc")) -> set[str]:
 
 
 def bridge_pid(run_dir: Path) -> int | None:
-    """The process that listens on the bridge's socket; None when nobody does."""
+    """The process that listens on the bridge's socket; None when nobody does, or it is not for us to see."""
+    try:
+        return _peer(run_dir)
+    except OSError:
+        return None
+
+
+def _peer(run_dir: Path) -> int:
+    path = str(run_dir / "bridge.sock")
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
         try:
-            probe.settimeout(1.0)
-            probe.connect(str(run_dir / "bridge.sock"))
-            peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        except OSError:
-            return None
+            probe.connect(path)
+        except PermissionError as error:
+            raise PermissionError(error.errno, error.strerror, path) from error
+        peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", peer)[0])
 
 
 def lock_holder(path: Path, locks: Path = Path("/proc/locks")) -> int | None:
-    """The process that holds a lock on the file. Found without taking the lock: a starting agent wants it."""
+    """The process that holds a lock on the file; None when nobody does. Raises OSError where it can't be seen.
+
+    Found without taking the lock: a starting agent wants it.
+    """
     try:
         found = path.stat()
-        rows = locks.read_text(encoding="ascii").splitlines()
-    except OSError:
+    except FileNotFoundError:
         return None
+    rows = locks.read_text(encoding="ascii").splitlines()
     device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     # 1: FLOCK  ADVISORY  WRITE 1234 fe:01:5678 0 EOF
     holders = [int(row.split()[4]) for row in rows if len(row.split()) > 5 and row.split()[5] == device]

@@ -146,17 +146,25 @@ def virtual_port(terminal: Terminal, run_dir: Path, who: Who) -> Check:
     link = terminal.cashier.path
     assert link is not None  # noqa: S101  a pty address always has its link
     own = terminal.name
-    if link.exists() and not link.is_symlink():
-        return Check.fail("cashier", "check.link_in_the_way", own, path=link)
-    folder = link.parent
-    if not folder.is_dir():
-        # The run folder is checked, and made, by itself.
-        if folder == run_dir or run_dir in folder.parents or who.may(existing(folder), write=True, enter=True):
-            return Check.ok("cashier", "check.link_ok", own, path=link)
-        return Check.fail("cashier", "check.link_no_folder", own, path=link, folder=folder, user=who.name)
-    if not who.may(folder, write=True, enter=True):
-        return Check.fail("cashier", "check.link_closed", own, path=link, folder=folder, user=who.name)
+    try:
+        obstacle = _in_the_way(link, run_dir, who)
+    except OSError as error:  # a folder above it may not be entered
+        return Check.fail("cashier", "check.folder_unreadable", own, path=link, reason=error.strerror)
+    if obstacle is not None:
+        return Check.fail("cashier", obstacle, own, path=link, folder=link.parent, user=who.name)
     return Check.ok("cashier", "check.link_ok", own, path=link)
+
+
+def _in_the_way(link: Path, run_dir: Path, who: Who) -> str | None:
+    """What keeps the link from being made: the key of its text. Raises OSError where nothing can be seen."""
+    if link.exists() and not link.is_symlink():
+        return "check.link_in_the_way"
+    folder = link.parent
+    if folder.is_dir():
+        return None if who.may(folder, write=True, enter=True) else "check.link_closed"
+    # The run folder is checked, and made, by itself.
+    may_make = folder == run_dir or run_dir in folder.parents or who.may(existing(folder), write=True, enter=True)
+    return None if may_make else "check.link_no_folder"
 
 
 def group(terminal: Terminal, port_group: str, who: Who) -> Check:

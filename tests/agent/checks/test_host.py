@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.checks import State, all_checks, host
+from agent.checks import State, all_checks, host, lines
 from tests.agent.checks.checked import ME, configured, said, with_password
 from tests.broker import Broker
 
@@ -74,6 +74,23 @@ def test_a_good_machine_has_no_failure(tmp_path: Path, device: Path, users: Brok
         "configuration", "state_dir", "disk", "journal", "run_dir", "device", "cashier", "broker", "login", "clock",
         "programs", "bridge", "agent",
     }  # fmt: skip
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can become another user")
+def test_who_may_not_look_is_told_so_and_nothing_untrue(tmp_path: Path) -> None:
+    """A technician without rights: neither does the check break, nor does it say that nothing runs."""
+    config = configured(tmp_path, more=f'cashier = "pty:{tmp_path}/run/pos1"')
+    tmp_path.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        found = [lines.virtual_port(config.terminals[0], config.agent.run_dir, ME), *host.checks(config, None)]
+    finally:
+        os.seteuid(0)
+    told = {check.name: check for check in found}
+    assert (told["cashier"].state, told["cashier"].what.key) == (State.FAIL, "check.folder_unreadable")
+    for name in ("bridge", "agent"):
+        assert (told[name].state, told[name].what.key) == (State.WARN, "check.process_unseen")
+        assert "root" in said(told[name])
 
 
 def test_root_asks_for_the_services_user() -> None:
