@@ -11,6 +11,7 @@ from collector.ledger.alerts import Incident
 from collector.texts import Texts
 
 _MINUTE_US = 60_000_000
+_REASON = "page.link_reason_"  # of a terminal whose link is down
 
 
 def sentence(incident: Incident, when: When, at_us: int, texts: Texts) -> str:
@@ -19,6 +20,8 @@ def sentence(incident: Incident, when: When, at_us: int, texts: Texts) -> str:
     shown = {name: "-" if value is None else value for name, value in detail.items()}
     values = {"site": "-", "agent": "-", "terminal": "-", "missing": 0, "number": "-", "topic": "-", **shown}
     values["subject"] = incident.key
+    if reason := detail.get("reason"):
+        values["reason"] = texts.say(_REASON + reason) if texts.has(_REASON + reason) else reason
     values["amount"] = show_amount(detail.get("amount"), detail.get("currency"))
     values["minutes"] = max(0, at_us - incident.since_us) // _MINUTE_US
     if when is When.FILE_MISSING:

@@ -16,7 +16,8 @@ LOCALE = ROOT / "locale"
 AREAS = sorted({path.stem for language in LANGUAGES for path in (LOCALE / language).glob("*.toml")})
 #: keys that are put together: the first part stands in the code, the second in the data
 BUILT = ("nav_", "state_", "means_", "warning_", "step_", "cases_", "case_means_", "history_", "metric_", "unit_",
-         "problem_", "key_", "hours_", "proved_")  # fmt: skip
+         "problem_", "key_", "hours_", "proved_",
+         "link_reason_", "refusal_why_")  # fmt: skip
 
 
 def catalogue(language: str, area: str) -> dict[str, str]:

@@ -80,7 +80,7 @@ def test_a_doubt_is_told_once_and_so_is_its_end(
     (firing,) = receiver.taken
     assert (firing["state"], firing["rule"], firing["subject"]) == ("firing", "my-pending", payment)
     assert firing["summary"]["en"] == "A payment of 35.50 CNY at east/cashier-01/pos1 has been in doubt for 5 min."
-    assert "结果未知已 5 分钟" in firing["summary"]["zh-CN"]
+    assert "结果不明已 5 分钟" in firing["summary"]["zh-CN"]
     assert firing["url"] == f"https://till.example/transactions/{payment}"
     assert firing["since"] == "2026-03-05T09:26:00.000+00:00"
     change(ledger, payment, pending=False, final=True)

@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, insert, update
 
 from collector.access.roles import Role
-from collector.ledger import Ledger, views_payments
+from collector.ledger import Ledger, alerts, views_payments
+from collector.ledger.tables import refusals, terminals
+from collector.reconcile.run import run_day
 from collector.texts import Texts
 from tests.collector import planted
 from tests.collector.conftest import FixedClock
 from tests.collector.planted import NOW_US
+from tests.collector.reconcile.generate import DAY, Hospital
+from tests.collector.reconcile.test_run import request_for
 from tests.collector.web.pages.browsing import page, words
 from tests.collector.web.pages.scenery import Scenery
 
@@ -37,6 +43,51 @@ def test_every_page_says_everything_in_the_readers_language(
         assert texts.say("page.nav_doubts") in html, path
         missing = re.findall(r"\b(?:page|history|access|cases|reconcile)\.[a-z]\w+", words(html))
         assert missing == [], path
+
+
+#: what stands in another language in Chinese pages, too: names, units, what is written on terminals and keys
+NAMES = {
+    "tillwatch", "English", "Language", "Enter", "HIS", "CNY", "UnionPay", "NAK", "API", "Python", "SQLite", "htmx",
+    "Prometheus", "uPlot", "MIT", "BSD", "Apache", "openapi", "json", "metrics", "health", "api", "cashier", "pos",
+    "outpatient", "inpatient", "concert", "zvt", "serial", "tcp", "dev", "ttyS", "First", "Hospital", "test", "viewer",
+    "csv", "generic", "allinpay", "cable", "reconcile", "help", "RMB", "east", "his",
+}  # fmt: skip
+
+
+def test_no_english_is_left_on_a_chinese_page(reader: httpx.Client, ledger: Ledger, morning: Scenery) -> None:
+    planted.agent(ledger, "cashier-05", site="inpatient-1")
+    reason = {"link": "down", "reason": "busy", "detail": None}
+    with ledger.write() as connection:
+        connection.execute(update(terminals).where(terminals.c.agent == "cashier-05").values(**reason))
+        connection.execute(
+            insert(refusals).values(
+                first_us=NOW_US, last_us=NOW_US, count=1, topic="-", claimed="-", why="source", payload=""
+            )
+        )
+        alerts.begin(
+            connection, "x", alerts.Trouble("cashier-05/pos1", NOW_US, reason | {"when": "terminal_down"}), NOW_US
+        )
+    paths = [
+        *PAGES,
+        f"/transactions/{morning.ids[0]}",
+        f"/transactions/{morning.ids[-4]}",
+        "/cases/1",
+        "/fleet/cashier-05/pos1",
+    ]
+    for path in paths:
+        shown = re.sub(r"\b[0-9A-Z]{12,}\b|HIS\d+", "", words(page(reader, path, language="zh-CN")))
+        assert set(re.findall(r"[A-Za-z]{3,}", shown)) - NAMES == set(), path
+
+
+def test_a_day_of_every_difference_is_told_in_chinese(reader: httpx.Client, ledger: Ledger, tmp_path: Path) -> None:
+    hospital = Hospital(3)
+    hospital.everything()
+    hospital.store(ledger)
+    hospital.write(tmp_path)
+    report = run_day(ledger, replace(request_for(tmp_path), by="nightly"))
+    for path in ("/days", f"/days/{DAY}", f"/days/{DAY}?category={report.differences[0].category}"):
+        shown = re.sub(r"\b(?=\w*\d)\w{6,}\b", "", words(page(reader, path, language="zh-CN")))
+        assert set(re.findall(r"[A-Za-z]{3,}", shown)) - NAMES == set(), path
 
 
 def test_nobody_reads_anything_without_logging_in(client: httpx.Client, morning: Scenery) -> None:
