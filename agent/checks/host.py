@@ -23,11 +23,12 @@ def checks(config: Config, bridge: int | None) -> Iterator[Check]:
     yield clock(datetime.now(UTC), synchronised())
     yield from disturbers(process_names(), any(rule.exists() for rule in _RULES))
     agent = config.agent
-    yield _process("bridge", lambda: bridge or _peer(agent.run_dir))
-    yield _process("agent", lambda: lock_holder(agent.state_dir / "journal.lock"))
+    yield _process("bridge", lambda: bridge or _peer(agent.run_dir), "check.bridge_ok", "check.bridge_none")
+    lock = agent.state_dir / "journal.lock"
+    yield _process("agent", lambda: lock_holder(lock), "check.agent_ok", "check.agent_none")
 
 
-def _process(name: str, find: Callable[[], int | None]) -> Check:
+def _process(name: str, find: Callable[[], int | None], runs: str, none: str) -> Check:
     """One of our own processes runs, does not, or can't be seen by whoever asks."""
     try:
         pid = find()
@@ -35,7 +36,7 @@ def _process(name: str, find: Callable[[], int | None]) -> Check:
         return Check.warn(name, "check.process_unseen", path=error.filename)
     except OSError:
         pid = None
-    return Check.ok(name, f"check.{name}_ok", pid=pid) if pid is not None else Check.ok(name, f"check.{name}_none")
+    return Check.ok(name, none) if pid is None else Check.ok(name, runs, pid=pid)
 
 
 def clock(now: datetime, synchronised: bool | None) -> Check:
