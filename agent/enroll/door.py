@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from agent import __version__
 from agent.enroll.errors import DoorError, EnrolError
-from agent.errors import TillwatchError
+from agent.errors import TillwatchError, UsageError
 from agent.texts import Texts
 
 _PATIENCE_S = 20.0
@@ -42,17 +42,17 @@ class Door:
     def __init__(
         self, url: str, authority: Path | str | None = None, identity: tuple[Path, Path] | None = None
     ) -> None:
-        """`identity`: our certificate and key. Raises EnrolError for an address that is none."""
+        """`identity`: our certificate and key. Raises UsageError for an address that is none."""
         self.url = url
         try:
             parts = urlsplit(url)
             good = parts.scheme == "https" and bool(parts.hostname) and parts.path in ("", "/")
-            good = good and not parts.query and parts.username is None
+            good = good and not parts.query and parts.username is None and parts.port != 0
             self._place = (parts.hostname or "", parts.port or 443)
         except ValueError:
             good = False
         if not good:
-            raise EnrolError("enroll.bad_url", url=url)
+            raise UsageError("enroll.bad_url", url=url.rpartition("@")[2])  # what stands before it may be a password
         self._authority = authority
         self._identity = identity
 

@@ -19,6 +19,7 @@ from agent.enroll.enrol import enrol
 from agent.enroll.errors import DoorError, EnrolError
 from agent.enroll.identity import Identity
 from agent.enroll.token import EnrolToken
+from agent.errors import UsageError
 from agent.texts import Texts
 from collector.access.people import CONSOLE
 from collector.enrol import door as door_module
@@ -156,8 +157,10 @@ def test_names_clocks_and_addresses_that_are_wrong(
             enrol(url, token, tmp_path / "state", now + off)
     with pytest.raises(EnrolError, match="not for localhost"):
         enrol(url.replace(HOST, "localhost"), token, tmp_path / "state")
-    with pytest.raises(EnrolError, match="https://HOST:PORT"):
-        enrol(url.replace("https", "http"), token, tmp_path / "state")
+    for bad in (url.replace("https", "http"), f"{url}/x", "https://me:secret@x", "https://x:0", "https://x:99999", ""):
+        with pytest.raises(UsageError, match="https://HOST:PORT") as caught:
+            enrol(bad, token, tmp_path / "state")
+        assert "secret" not in str(caught.value)
     for name in ("no-such-host.invalid", "x" * 70 + ".example", "a..b"):
         with pytest.raises(DoorError, match="no known name"):
             enrol(f"https://{name}:8443", token, tmp_path / "state")
