@@ -143,10 +143,12 @@ class Problem:
 
 
 class InvalidConfigError(ConfigError):
-    """The configuration can't be used. Its text is the first problem and the number of the others."""
+    """The configuration can't be used. Its text is the first problem, and where to learn of the others."""
+
+    others = "config.more"
 
     def __init__(self, found: tuple[Problem, ...]) -> None:
-        super().__init__("config.more", more=len(found) - 1)
+        super().__init__(self.others, more=len(found) - 1, keys=", ".join(p.key or p.where for p in found[1:]))
         self.problems = found
 
     def text(self, texts: Texts) -> str:

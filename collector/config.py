@@ -210,6 +210,12 @@ SECTIONS = (DATABASE, COLLECTOR_MQTT, WEB, RETENTION, RECONCILE, LOG, OIDC, ENRO
 _OPTIONAL = (COLLECTOR_MQTT, OIDC, ENROL)  # nothing is read where the file has no such table
 
 
+class InvalidCollectorConfigError(InvalidConfigError):
+    """The collector's. No verb lists all that is wrong with it, so the line itself names every key."""
+
+    others = "config.also"
+
+
 def load(path: Path | None, options: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Config:
     """Read it. `options`: dotted key → text, from the command line; they win over environment and file.
 
@@ -222,12 +228,12 @@ def load(path: Path | None, options: Mapping[str, str], environ: Mapping[str, st
         except UnreadableError as error:
             where = ":".join(str(part) for part in (path, error.line, error.column) if part is not None)
             why = phrase("config.missing_collector") if error.why.key == "config.missing" else error.why
-            raise InvalidConfigError((Problem(where, error.line, None, why),)) from None
+            raise InvalidCollectorConfigError((Problem(where, error.line, None, why),)) from None
     reader = _Reader(source, options, environ)
     values = reader.values()
     arrays = read_arrays(source.data, reader.report)
     if reader.problems:
-        raise InvalidConfigError(tuple(sorted(reader.problems, key=lambda p: (p.line is None, p.line or 0))))
+        raise InvalidCollectorConfigError(tuple(sorted(reader.problems, key=lambda p: (p.line is None, p.line or 0))))
     return _built(values, arrays, path)
 
 

@@ -96,3 +96,11 @@ def test_what_the_command_line_got_wrong_is_blamed_on_it(tmp_path: Path) -> None
 def test_the_page_of_keys_is_fresh() -> None:
     page = (ROOT / "docs/collector.md").read_text(encoding="utf-8")
     assert with_keys(page) == page, "python -m collector.config_docs docs/collector.md"
+
+
+def test_every_key_that_is_wrong_is_named_in_the_one_line(tmp_path: Path) -> None:
+    """`tillwatch check` is for the agent's file: nothing else lists what is wrong with the collector's."""
+    path = write(tmp_path, '[web]\nlisten = "x"\nstale = "soon"\n[log]\nlevel = "loud"\n')
+    said = refused(path)
+    assert said.startswith(f"{path}:2: web.listen: ")
+    assert said.endswith("(and 2 more: web.stale, log.level)")
