@@ -22,6 +22,8 @@ from drivers.observations import Outcome
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 _LARGEST = 2**63 - 1  # what SQLite can hold
+_LATEST = 500
+_ONE_PAYMENT_NS = 600 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,24 @@ class History:
             return data
         # Why people were called is in the event; why nobody knows stays with the payment.
         return replace(data, attempts=payment.attempts, asked=payment.asked_data, reason=payment.reason)
+
+    def recorded_twice(self, terminal: str) -> tuple[str, str] | None:
+        """Of the last transactions, one of this terminal that another terminal recorded too: the other one, the trace.
+
+        The same amount and trace number within a few minutes are one payment, heard in two places.
+        """
+        row = self._db.execute(
+            """
+            WITH latest AS (SELECT terminal, amount, ltrim(trace, '0') AS number, started_ns FROM transactions
+                            ORDER BY started_ns DESC LIMIT ?2)
+            SELECT other.terminal, one.number FROM latest AS one JOIN latest AS other
+            ON other.amount = one.amount AND other.number = one.number AND other.terminal <> one.terminal
+            AND abs(other.started_ns - one.started_ns) < ?3
+            WHERE one.terminal = ?1 AND one.number <> '' ORDER BY one.started_ns DESC LIMIT 1
+            """,
+            (terminal, _LATEST, _ONE_PAYMENT_NS),
+        ).fetchone()
+        return (row[0], row[1]) if row else None
 
     def protocol(self, terminal: str, configured: str) -> str:
         """The protocol of a terminal: as configured, or as it was heard where that is "auto"."""
