@@ -8,7 +8,7 @@
     host.py     this PC, the broker, the collector
     verdict.py  from steps to "cable", "terminal", …
     scene.py    what one run may look at, each found out once · traffic.py what passed (pure) · asking.py the question
-    garble.py   what wrong settings do to bytes (pure) · kept.py a run that was broken off
+    garble.py   what wrong settings do to bytes (pure) · kept.py what the last run has found
 
 A step returns `Step` values and prints nothing. Nothing is ever sent but the words of a driver's probe, which move no
 money (drivers/driver.py), and, when asked for, a loopback pattern that can be no frame.

@@ -119,6 +119,8 @@ def line_settings(scene: Scene) -> Iterator[Step]:
         line = scene.line
         if line is None:
             yield Step.fail("settings", "diag.bridge_knows_not", terminal=own.name)
+        elif not scene.bridge_is_current:
+            yield Step.fail("settings", "diag.bridge_outdated", device=line["device"], path=scene.config.path)
         elif line["link"] == "up":
             wanted = shown(settings_of(own)) if own.device.scheme == "serial" else own.device.text
             yield Step.ok("settings", "diag.settings_bridge", device=line["device"], wanted=wanted)

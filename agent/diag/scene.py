@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
+from agent import __version__
+from agent.bridge.settings import bridge_settings, digest
 from agent.checks import Who
 from agent.checks.host import bridge_pid
 from agent.config import Config, Terminal
@@ -72,6 +74,16 @@ class Scene:
         except UnreachableError:
             return None
         return found
+
+    @cached_property
+    def bridge_is_current(self) -> bool:
+        """Whether the running bridge was started with the lines of this configuration; True where nobody can tell."""
+        tap = ring_tap(self.config.agent.run_dir)
+        if tap is None:
+            return True
+        tap.close()
+        wanted = digest(bridge_settings(self.config, child=True)["lines"])
+        return tap.hello.version != __version__ or tap.hello.digest == wanted
 
     @cached_property
     def agent(self) -> dict[str, Any] | None:

@@ -149,3 +149,15 @@ def test_a_password_that_only_the_agents_user_may_read_is_no_fault(
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         code, told = diagnosed(path, capsys, "--only", "network")
     assert (code, findings(told), findings(told, "skip")) == (0, set(), {"login_closed"})
+
+
+def test_a_configuration_that_the_running_bridge_does_not_have_yet(tmp_path: Path, capsys: Capture) -> None:
+    """Somebody has corrected the speed and not restarted: what is found on the line is still the old one's."""
+    stand = Stand(tmp_path, None)
+    stand.terminal("pos1", "concert", f"serial:{tmp_path}/line")
+    with terminal("concert", Line(tmp_path / "line")), running(stand):
+        code, told = diagnosed(stand.config, capsys, "--only", "settings")
+        assert (code, findings(told, "ok")) == (0, {"settings_bridge"})
+        stand.config.write_text(stand.config.read_text() + "baudrate = 19200\n")
+        code, told = diagnosed(stand.config, capsys, "--only", "settings")
+    assert (code, told["verdict"], findings(told)) == (1, "configuration", {"bridge_outdated"})
