@@ -146,13 +146,14 @@ class Authority:
         """The revocation list (CRL, PEM).
 
         It is good as long as the authority: a broker refuses everybody once its list has ended, and a collector that is
-        away for a month must not stop a hospital's events.
+        away for a month must not stop a hospital's events. For the same reason it begins a little before now: the
+        broker's clock may be behind.
         """
         number = int(now.timestamp())
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self._certificate.subject)
-            .last_update(now)
+            .last_update(now - EARLY)
             .next_update(self.ends)
             .add_extension(x509.CRLNumber(number), critical=False)
             .add_extension(self._issuer(), critical=False)

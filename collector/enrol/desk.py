@@ -60,6 +60,7 @@ class EnrolDesk:
         self.authority = authority
         self._broker = broker
         self._fleet_key = fleet_public(authority.folder)
+        self._signed_list: tuple[tuple[Gone, ...], str] | None = None
 
     # -- tokens ---------------------------------------------------------------------------------------------
 
@@ -154,15 +155,14 @@ class EnrolDesk:
         return count
 
     def revocations(self) -> str:
-        """The revocation list as it is now (PEM)."""
+        """The revocation list (PEM): the same text as long as the same certificates are revoked, so that a broker that
+        fetches it sees by comparing whether there is anything new."""
         with self._ledger.read() as connection:
-            gone = [Gone(found.serial, moment(found.revoked_us or 0)) for found in enrol.revoked(connection)]
-        return self.authority.revocations(gone, self._ledger.clock())
-
-    def revoked_serials(self) -> str:
-        """Which certificates the revocation list names: the same text as long as it is the same list."""
-        with self._ledger.read() as connection:
-            return " ".join(found.serial for found in enrol.revoked(connection))
+            gone = tuple(Gone(found.serial, moment(found.revoked_us or 0)) for found in enrol.revoked(connection))
+        signed = self._signed_list
+        if signed is None or signed[0] != gone:
+            signed = self._signed_list = (gone, self.authority.revocations(gone, self._ledger.clock()))
+        return signed[1]
 
     def now_s(self) -> int:
         """The collector's clock, seconds since 1970."""

@@ -34,7 +34,7 @@ class EnrolService(Duty):
         self._certificate = DoorCertificate(authority, settings.names or _names(settings.listen[0]), ledger.clock)
         self._door = Door(settings.listen, self.desk, self.desks.fleet, self._certificate)
         self._crl_file = settings.crl_file
-        self._told = ""  # the revocations that the file holds
+        self._told = ""  # what the file holds
 
     @property
     def port(self) -> int:
@@ -59,11 +59,11 @@ class EnrolService(Duty):
             self._write_revocations(self._crl_file)
 
     def _write_revocations(self, path: Path) -> None:
-        gone = self.desk.revoked_serials()
-        if gone == self._told and path.exists():
+        listed = self.desk.revocations()
+        if listed == self._told and path.exists():
             return
-        write_file(path, self.desk.revocations(), 0o644)
-        self._told = gone
+        write_file(path, listed, 0o644)
+        self._told = listed
         self.log.info("enrol.revocations_written", path=str(path))
 
 

@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from agent.enroll import keys
 from agent.enroll.token import EnrolToken, fingerprint, parse
 from collector.access.people import CONSOLE
-from collector.enrol.authority import Authority, read_request
+from collector.enrol.authority import EARLY, Authority, read_request
 from collector.enrol.desk import EnrolDesk, Wanted
 from collector.enrol.errors import AuthorityError, EnrolUsageError, RefusedError
 from collector.errors import CollectorNothingFoundError
@@ -115,6 +115,23 @@ def test_a_new_key_ends_the_old_ones_certificate(desk: EnrolDesk, requests: list
     desk.enrol(wanted(one(desk), requests[1]), HERE)
     assert refused(desk.renew, requests[0], HERE) == "enroll.revoked"
     assert len(x509.load_pem_x509_crl(desk.revocations().encode())) == 1
+
+
+def test_the_list_of_the_revoked_is_the_same_text_until_somebody_is_revoked(
+    desk: EnrolDesk, requests: list[str], clock: FixedClock
+) -> None:
+    """A broker that fetches it each few minutes would else be reloaded each time."""
+    desk.enrol(wanted(one(desk), requests[0]), HERE)
+    empty = desk.revocations()
+    clock.advance(minutes=5)
+    assert desk.revocations() == empty
+    desk.revoke(CONSOLE, AGENT)
+    listed = desk.revocations()
+    clock.advance(minutes=5)
+    assert desk.revocations() == listed != empty
+    # A broker whose clock is behind would refuse everybody with a list that has not begun.
+    found = x509.load_pem_x509_crl(listed.encode())
+    assert found.last_update_utc <= clock() - EARLY
 
 
 def test_what_has_ended_and_could_be_renewed_is_revoked_too(
