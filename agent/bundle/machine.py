@@ -162,6 +162,9 @@ def logs(days: float, files: tuple[Path, ...]) -> Iterator[Part | Missing]:
             name += "_"
         names.add(name)
         try:
+            if path.exists() and not path.is_file():  # a pipe would be waited for
+                yield Missing(name, "no regular file")
+                continue
             yield Part.of_text(name, _end_of_file(path))
         except OSError as error:
             yield Missing(name, error.strerror or str(error))

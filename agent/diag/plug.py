@@ -31,6 +31,15 @@ SYS = Path("/sys")
 #: no control character and no digit: it opens a frame in no protocol
 PATTERN = b"U*U*U*ZUUZ*ZU*U*" * 4
 _LOOP_S = 1.0
+#: with these there is a terminal, or something else that is no plug
+_SOMEBODY = (
+    Reply.ANSWERED,
+    Reply.SOMETIMES,
+    Reply.HALF_DUPLEX,
+    Reply.TALKING,
+    Reply.OTHER,
+    Reply.INTERRUPTED,
+)
 
 
 def device(scene: Scene) -> Iterator[Step]:
@@ -157,7 +166,7 @@ def loopback(scene: Scene) -> Iterator[Step]:
         yield Step.skip("loopback", "diag.loopback_unasked")
     elif scene.terminal.device.scheme != "serial":
         yield Step.skip("loopback", "diag.no_port")
-    elif scene.asked.reply in (Reply.ANSWERED, Reply.SOMETIMES, Reply.TALKING, Reply.OTHER, Reply.INTERRUPTED):
+    elif scene.asked.reply in _SOMEBODY:
         yield Step.skip("loopback", "diag.loopback_refused")
     else:
         yield _looped(scene)

@@ -313,3 +313,12 @@ def test_of_what_a_program_prints_the_end_is_kept(monkeypatch: pytest.MonkeyPatc
 def test_a_program_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_PROGRAM_S", 0.2)
     assert machine._output("sleep", "60") is None
+
+
+def test_a_log_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    found = list(machine.logs(1.0, (tmp_path / "pipe", tmp_path)))[1:]
+    assert [(type(each).__name__, each.name) for each in found] == [
+        ("Missing", "logs/pipe"),
+        ("Missing", f"logs/{tmp_path.name}"),
+    ]

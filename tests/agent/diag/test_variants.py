@@ -43,6 +43,7 @@ def test_a_converter_with_echo(protocol: str, tmp_path: Path, capsys: Capture) -
     with terminal(protocol, HalfDuplex(tmp_path / "line")):
         code, told = diagnosed(path, capsys, "--only", "echo", "--only", "answer", "--loopback", "--only", "loopback")
     assert (code, told["verdict"], findings(told)) == (1, "cable", {"echo_answered"})
+    assert "loopback_refused" in findings(told, "skip"), "no pattern is sent to a terminal"
 
 
 def test_answers_that_the_terminal_had_to_say_again(tmp_path: Path, capsys: Capture) -> None:
