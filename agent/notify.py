@@ -6,13 +6,20 @@ import os
 import socket
 import time
 
+#: so long systemd may take to take a word: bytes that wait meanwhile are worth more than any word
+_PATIENCE_S = 0.2
 
-def notify(state: str, descriptor: int | None = None) -> None:
-    """Send `READY=1` and the like, perhaps with a descriptor for systemd's store; nothing happens outside systemd."""
+
+def notify(state: str, descriptor: int | None = None) -> bool:
+    """Send `READY=1` and the like, perhaps with a descriptor for systemd's store; nothing happens outside systemd.
+
+    Returns whether everybody knows who wants to.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
-        return
+        return True
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
+        connection.settimeout(_PATIENCE_S)
         try:
             connection.connect("\0" + address[1:] if address.startswith("@") else address)
             if descriptor is None:
@@ -20,7 +27,8 @@ def notify(state: str, descriptor: int | None = None) -> None:
             else:
                 socket.send_fds(connection, [state.encode()], [descriptor])
         except OSError:
-            return  # nobody listens any more: the service goes on all the same
+            return False  # nobody listens any more, or not now: the service goes on all the same
+    return True
 
 
 class Watchdog:

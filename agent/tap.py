@@ -15,6 +15,8 @@ from agent.bridge import wire
 from agent.errors import UnreachableError
 
 _ANSWER_S = 3.0
+#: what comes of reading something that no bridge of ours says
+_NO_BRIDGE = (wire.Malformed, ValueError, TypeError, LookupError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Tap:
         except PermissionError as error:
             connection.close()
             raise UnreachableError("bridge.denied", path=path) from error
-        except (OSError, wire.Malformed, KeyError) as error:
+        except (OSError, *_NO_BRIDGE) as error:
             connection.close()
             raise UnreachableError("bridge.unreachable", path=path) from error
 
@@ -111,7 +113,10 @@ class Tap:
             raise self._ended() from error
         if not data:
             raise self._ended()
-        return [message for kind, payload in self._messages.feed(data) for message in self._typed(kind, payload)]
+        try:
+            return [message for kind, payload in self._messages.feed(data) for message in self._typed(kind, payload)]
+        except _NO_BRIDGE as error:
+            raise self._ended() from error
 
     def await_message(self, wanted: Callable[[Message], bool], seconds: float = _ANSWER_S) -> Message | None:
         """The next message that fits, within that time; others are left out."""

@@ -16,6 +16,7 @@ from agent.tap import Tap
 
 _START_S = 5.0
 _STOP_S = 3.0
+_TRIES = 3
 
 
 def settings_descriptor(settings: dict[str, Any]) -> int:
@@ -58,18 +59,25 @@ def spawn_bridge(settings: dict[str, Any]) -> subprocess.Popen[bytes]:
 
 def stop_bridge(run_dir: Path) -> bool:
     """Ask a child bridge to end, and wait for it. False when there was none, or it is a service."""
-    try:
-        tap = Tap.connect(run_dir)
-        tap.request("stop")
-        stopping = tap.await_told("stopping")
-    except UnreachableError:
-        return False
-    if not stopping:
-        tap.close()
-        return False
-    gone = os.pidfd_open(tap.hello.pid) if os.path.exists(f"/proc/{tap.hello.pid}") else None
-    tap.close()
-    if gone is not None:
-        select.select([gone], [], [], _STOP_S)
-        os.close(gone)
-    return True
+    for _ in range(_TRIES):
+        try:
+            tap = Tap.connect(run_dir)
+        except UnreachableError:
+            return False
+        try:
+            process = os.pidfd_open(tap.hello.pid)
+        except OSError:  # it has ended meanwhile
+            tap.close()
+            continue
+        try:
+            tap.request("stop")
+            stopping = bool(tap.await_told("stopping"))
+            if stopping:
+                select.select([process], [], [], _STOP_S)
+            return stopping
+        except UnreachableError:  # it has become its successor, which was not asked yet
+            continue
+        finally:
+            os.close(process)
+            tap.close()
+    return False

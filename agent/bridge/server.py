@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 BATCH = 65536
 QUIET_RETRY_S = 0.02
+#: of one user; more than that is a mistake, which must not cost the lines their descriptors
+MOST_CLIENTS = 64
+#: bytes that a client may leave unread and still ask for more
+MOST_UNREAD = 1 << 20
 
 
 class Server:
@@ -122,8 +126,8 @@ class Server:
         except OSError:
             return  # it gave up while it waited
         pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid not in (0, os.geteuid()):
-            self._log.say("warning", "tap.refused", pid=pid, uid=uid)
+        if uid not in (0, os.geteuid()) or len(self._clients) >= MOST_CLIENTS:
+            self._log.say("warning", "tap.refused", pid=pid, uid=uid, clients=len(self._clients))
             connection.close()
             return
         connection.setblocking(False)
@@ -222,7 +226,7 @@ class Client:
                 data, asked = b"", []
             for payload in asked:
                 self._do(payload)
-            if not data:
+            if not data or len(self._out) > MOST_UNREAD:
                 self.drop()
 
     def _do(self, payload: bytes) -> None:

@@ -92,8 +92,8 @@ class Successor:
 
     def _heard(self, _events: int) -> None:
         assert self._channel is not None  # noqa: S101 (it is watched as long as it is there)
-        word, _, pid = self._channel.recv(LONGEST).partition(b" ")
         try:
+            word, _, pid = self._channel.recv(LONGEST).partition(b" ")
             if word != READY or self._process is not None:
                 raise OSError(0, "it has ended; its own complaint is above")
             self._process = int(pid), os.pidfd_open(int(pid))
@@ -127,7 +127,8 @@ class Successor:
             self._berths.give(self._channel)
             if not self._takes() or not self._loop.running:
                 raise OSError(0, "it did not take the lines over in time; its own complaint may be above")
-            notify(f"MAINPID={self._process[0]}")
+            if not notify(f"MAINPID={self._process[0]}"):
+                raise OSError(0, "the service manager could not be told whom to watch from now on")
             self._channel.sendall(GO)
         except OSError as error:
             self._fail(error.strerror or str(error))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.bridge.ring import DEFAULT_BYTES
+from agent.errors import UnreachableError
 from agent.tap import bridge_status
 from tests.agent.bridge.manager import Manager
 from tests.agent.bridge.rig import FarEnd, Listener
@@ -49,23 +50,39 @@ class House:
         ]
         self.manager = Manager(folder, settings_of(self.run_dir, lines))
         self.ends: list[Pipe] = []
+        self._pty = -1
+        self._remote: Any = None
+        self._local: Any = None
         self._open: list[Any] = [self.terminal]
 
     def start(self) -> None:
         """Start the bridge and connect everybody to it."""
         self.manager.start()
-        pty = os.open(self.run_dir / "pos1", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        tty.setraw(pty)
-        remote, _ = self.terminal.accept()
-        local = socket.create_connection(("127.0.0.1", self.port))
-        self._open += [remote, local]
-        until(lambda: all(line["link"] == "up" for line in bridge_status(self.run_dir)["lines"].values()))
-        self.ends = [
-            Pipe(pty, self.far.master),
-            Pipe(self.far.master, pty),
-            Pipe(local.fileno(), remote.fileno()),
-            Pipe(remote.fileno(), local.fileno()),
-        ]
+        self._pty = self._open_port()
+        self._remote, _ = self.terminal.accept()
+        self._local = socket.create_connection(("127.0.0.1", self.port))
+        until(self._links_are_up)
+        self._connect()
+
+    def reopen_port(self) -> None:
+        """The application of pos1 goes, and another one comes at once."""
+        os.close(self._pty)
+        self._pty = self._open_port()
+        self._connect()
+
+    def call_again(self) -> None:
+        """The application of pos2 goes, and another one comes as soon as it is let in."""
+        self._local.close()
+        until(self._let_in, what="the bridge takes the next application")
+        self._connect()
+
+    def hang_up_on_us(self) -> None:
+        """The terminal of pos2 ends the connection, and is called again."""
+        self._remote.close()
+        self.terminal.settimeout(30)
+        self._remote, _ = self.terminal.accept()
+        until(self._links_are_up, what="the bridge knows that it is connected; it said: " + self.manager.log)
+        self._connect()
 
     def restart(self) -> None:
         """End it, and start it again with what the store has."""
@@ -81,7 +98,10 @@ class House:
         for end in self.ends:
             end.send()
         for end in self.ends:
-            until(end.whole, what=f"all of {end.sent} lines; it said: {self.manager.log}")
+            try:
+                until(end.whole)
+            except AssertionError:
+                raise AssertionError(f"{bytes(end.heard)!r} of {end.sent} lines: {self.manager.log}") from None
 
     def tap(self) -> Listener:
         listener = Listener(self.run_dir)
@@ -91,11 +111,44 @@ class House:
 
     def close(self) -> None:
         self.manager.close()
-        for opened in self._open:
-            opened.close()
-        if self.ends:
-            os.close(self.ends[0].source)
+        for opened in (*self._open, self._remote, self._local):
+            if opened is not None:
+                opened.close()
+        if self._pty >= 0:
+            os.close(self._pty)
         self.far.close()
+
+    def _links_are_up(self) -> bool:
+        try:
+            lines = bridge_status(self.run_dir)["lines"].values()
+        except UnreachableError:  # it gives way to its successor
+            return False
+        return all(line["link"] == "up" for line in lines)
+
+    def _open_port(self) -> int:
+        descriptor = os.open(self.run_dir / "pos1", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        tty.setraw(descriptor)
+        return descriptor
+
+    def _let_in(self) -> bool:
+        """A second application is turned away as long as the bridge has not heard that the first one has gone."""
+        self._local = socket.create_connection(("127.0.0.1", self.port))
+        self._local.sendall(b"!")
+        heard, _, _ = select.select([self._remote, self._local], [], [], 20)
+        if self._remote in heard:
+            return bool(self._remote.recv(1) == b"!")
+        self._local.close()
+        return False
+
+    def _connect(self) -> None:
+        """Count anew what is said from end to end."""
+        local, remote = self._local.fileno(), self._remote.fileno()
+        self.ends = [
+            Pipe(self._pty, self.far.master),
+            Pipe(self.far.master, self._pty),
+            Pipe(local, remote),
+            Pipe(remote, local),
+        ]
 
 
 class Pipe:

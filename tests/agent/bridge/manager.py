@@ -49,7 +49,6 @@ class Manager:
     def start(self) -> None:
         """Start the service with everything that is in the store, and wait until it is ready."""
         ready = self.said.count("READY=1")
-        self._hear_out()
         names = list(self.store)
         environment = dict(os.environ) | {
             "NOTIFY_SOCKET": str(self._path),
@@ -82,6 +81,7 @@ class Manager:
         assert ended, "it does not end; it said: " + self.log
         with contextlib.suppress(ChildProcessError):  # a successor is nobody's child
             os.waitpid(self.pid, 0)
+        self._hear_out()
         self.pid = None
 
     def hang_up(self) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 
 from agent.bridge import wire
 from agent.bridge.child import stop_bridge
+from agent.bridge.server import MOST_CLIENTS
 from tests.agent.bridge.rig import Rig
 from tests.waits import until
 
@@ -62,6 +65,42 @@ def test_an_unknown_request_is_answered_and_a_malformed_one_ends_only_its_client
         while rude.recv(4096):
             pass
     assert rig.answers()
+
+
+def test_a_client_that_asks_and_never_listens_is_dropped(rig: Rig) -> None:
+    rig.line(rig.far().device)
+    rig.start()
+    ask = wire.json_message({"op": "status"}) * 100
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.connect(str(rig.run_dir / wire.SOCKET_NAME))
+        deaf.settimeout(20)
+        assert _dropped(lambda: deaf.sendall(ask))
+    assert rig.answers()
+
+
+def _dropped(say: Callable[[], object]) -> bool:
+    """Speak until nobody is there any more."""
+    try:
+        while True:
+            say()
+    except (BrokenPipeError, ConnectionResetError):
+        return True
+
+
+def test_more_clients_than_anybody_needs_are_turned_away(rig: Rig) -> None:
+    rig.line(rig.far().device)
+    rig.start()
+    with contextlib.ExitStack() as stack:
+        for _ in range(MOST_CLIENTS):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(str(rig.run_dir / wire.SOCKET_NAME))
+            client.settimeout(20)
+            assert client.recv(1)
+        one_more = stack.enter_context(socket.socket(socket.AF_UNIX))
+        one_more.connect(str(rig.run_dir / wire.SOCKET_NAME))
+        one_more.settimeout(20)
+        assert one_more.recv(1) == b""
+    until(rig.answers)
 
 
 _STRANGER = """
