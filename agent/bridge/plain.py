@@ -42,26 +42,35 @@ def run(settings: dict[str, Any]) -> NoReturn:
 
 def _serve(line: dict[str, Any]) -> None:
     port: Any = None
+    said = ""
     while True:
         try:
-            if port is None:
-                port = _port(line)
+            port = port or _port(line)
             link = open_link(line, line["device"])
-        except LinkError as error:
-            _say(line, error.detail)
-            time.sleep(RETRY_S)
-            continue
-        _say(line, f"{line['cashier']} and {line['device']} are connected; nobody watches what passes")
-        try:
-            _carry(port, link.fileno())
-        except OSError as error:
-            _say(line, f"{line['device']}: {error.strerror or error}")
-        link.close()
+        except Exception as error:  # noqa: BLE001 (top of thread: a line that can't be served now is tried again)
+            detail = error.detail if isinstance(error, LinkError) else repr(error)
+        else:
+            _say(line, f"{line['cashier']} and {line['device']} are connected; nobody watches what passes")
+            detail = _ended(port, link, line["device"])
+            said = ""
+        if detail != said:
+            said = detail
+            _say(line, detail)
         time.sleep(RETRY_S)
 
 
-def _carry(port: Any, device: int) -> None:
-    """Until the device ends, which raises OSError."""
+def _ended(port: Any, link: Any, device: str) -> str:
+    """Carry bytes until that ends; returns how it ended."""
+    try:
+        _carry(port, link.fileno())
+    except Exception as error:  # noqa: BLE001 (as above)
+        return f"{device}: {getattr(error, 'strerror', None) or error}"
+    finally:
+        link.close()
+
+
+def _carry(port: Any, device: int) -> NoReturn:
+    """Until the device ends, which raises OSError. A port that ends comes again by itself."""
     while True:
         ends = [device] if port.fd is None else [device, port.fd]
         ready, _, _ = select.select(ends, [], [], ASK_S)
@@ -153,25 +162,50 @@ class _Tcp:
 
 
 class _Serial:
-    """A serial port towards the application."""
+    """A serial port towards the application, itself perhaps away for a while."""
 
     def __init__(self, line: dict[str, Any]) -> None:
-        self._link = open_link(line, line["cashier"])
+        self._line = line
+        self._link: Any = open_link(line, line["cashier"])
+        self._due = 0.0
 
     @property
     def fd(self) -> int | None:
-        return int(self._link.fileno())
+        return None if self._link is None else int(self._link.fileno())
 
     def read(self) -> bytes:
-        """What the application wrote."""
+        """What the application wrote; empty while the port is away, which is looked for again now and then."""
+        if self._link is None:
+            self._find()
+            return b""
         try:
-            return os.read(self._link.fileno(), CHUNK)
+            data = os.read(self._link.fileno(), CHUNK)
         except BlockingIOError:
             return b""
+        except OSError:
+            data = b""
+        if not data:
+            self._lose()
+        return data
 
     def write(self, data: bytes) -> None:
         """Give it to the application."""
-        _write(self._link.fileno(), data)
+        if self._link is not None:
+            try:
+                _write(self._link.fileno(), data)
+            except OSError:
+                self._lose()
+
+    def _find(self) -> None:
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + RETRY_S
+            with contextlib.suppress(LinkError):
+                self._link = open_link(self._line, self._line["cashier"])
+
+    def _lose(self) -> None:
+        _say(self._line, f"{self._line['cashier']} has gone; it is opened again when it is there")
+        self._link.close()
+        self._link = None
 
 
 def _port(line: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,10 +36,10 @@ cashier = "{cashier}"
 class Plain:
     """One passthrough process."""
 
-    def __init__(self, folder: Path, cashier: str) -> None:
+    def __init__(self, folder: Path, cashier: str, device: str | None = None) -> None:
         self.far = FarEnd(folder / "device")
         config = folder / "agent.toml"
-        config.write_text(CONFIG.format(folder=folder, device=self.far.device, cashier=cashier))
+        config.write_text(CONFIG.format(folder=folder, device=device or self.far.device, cashier=cashier))
         self.log = folder / "plain.log"
         with self.log.open("wb") as log:
             words = [sys.executable, "-m", "agent", "bridge", "--plain", "--config", str(config)]
@@ -114,3 +115,44 @@ def test_applications_on_tcp(tmp_path: Path) -> None:
                 assert not select.select([cashier], [], [], 0)[0]
     finally:
         plain.close()
+
+
+def test_a_serial_port_to_the_application_that_went_is_opened_again(tmp_path: Path) -> None:
+    """The device behind it stays connected, and nothing spins meanwhile."""
+    near = FarEnd(tmp_path / "near")
+    plain = Plain(tmp_path, near.device)
+    try:
+        plain.connected()
+        both_ways(plain.far, near.master, b"before")
+        near.unplug()
+        until(lambda: "has gone" in plain.log.read_text(), 20, "it notices")
+        used = cpu_s(plain.process.pid)
+        plain.far.write(b"to nobody")
+        near.plug()
+        until(lambda: heard_again(plain.far, near), 20, "they hear each other again; it said: " + plain.log.read_text())
+        assert cpu_s(plain.process.pid) - used < 1.0
+        assert plain.log.read_text().count("are connected") == 1
+    finally:
+        plain.close()
+        near.close()
+
+
+def test_a_device_that_is_not_there_is_named_once(tmp_path: Path) -> None:
+    """Not each second, in a log that somebody must read."""
+    plain = Plain(tmp_path, f"pty:{tmp_path / 'run' / 'pos1'}", device="serial:/nowhere/tty")
+    try:
+        until(lambda: "/nowhere/tty" in plain.log.read_text(), 20)
+        time.sleep(2.5)  # two more tries: that nothing is said can only be waited for
+        assert plain.log.read_text().count("/nowhere/tty") == 1
+    finally:
+        plain.close()
+
+
+def heard_again(far: FarEnd, near: FarEnd) -> bool:
+    write_all(near.master, b"x")
+    return far.read(1, 0.3) == b"x"
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
