@@ -86,8 +86,11 @@ def _wait(process: subprocess.Popen[bytes], done: Done) -> None:
         process.communicate()
         done("timeout", None)
         return
+    if len(printed) > MOST_BYTES:
+        done("too_large", None)
+        return
     try:
-        result = json.loads(printed) if len(printed) <= MOST_BYTES else None
+        result = json.loads(printed)
     except ValueError:
         result = None
     if result is None:

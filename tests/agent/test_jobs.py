@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from agent import jobs as agent_jobs
 from agent.commands import Command
 from agent.jobs import Jobs, diag_words
 from tests.agent.diag.bench import configuration
@@ -68,3 +71,12 @@ def test_one_at_a_time_and_ended_with_the_agent(tmp_path: Path) -> None:
     jobs.close()
     assert ended.one()[0] == "failed"
     assert not [thread for thread in threading.enumerate() if thread.name == "job"]
+
+
+def test_an_answer_that_is_too_large_for_a_broker_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_jobs, "MOST_BYTES", 100)
+    jobs = Jobs(configuration(tmp_path, "tcp:127.0.0.1:1", "zvt"), {"diag": only_disk})
+    ended = Ended()
+    assert jobs.start(command(), ended) is None
+    assert ended.one() == ("too_large", None)
+    jobs.close()
