@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from collector.ledger import moment, tables
+from collector.ledger.views_payments import in_doubt, outcome_by_file
 
 _AT_A_TIME = 2_000
 
@@ -17,11 +18,17 @@ _TRANSACTIONS = (
     "pending", "escalated", "reason", "how", "attempts", "response_code", "trace", "batch", "reference",
     "approval_code", "terminal_id", "merchant_id", "card_masked", "scheme", "order_no", "channel_order", "started_us",
     "ended_us", "terminal_time", "pending_us", "escalated_us", "settled_us", "warning", "related", "reconciled_as",
+    "proved_as",
 )  # fmt: skip
 _EVENTS = ("agent", "epoch", "sequence", "time_us", "received_us", "site", "terminal", "type", "subject", "body")
 WHAT = {
     "transactions": (tables.transactions, "started_us", _TRANSACTIONS),
     "events": (tables.events, "time_us", _EVENTS),
+}
+#: as pages and API tell it: what a file of the acquirer proved is in doubt no more
+_JUDGED: dict[str, ColumnElement[Any]] = {
+    "pending": in_doubt().label("pending"),
+    "proved_as": outcome_by_file.label("proved_as"),
 }
 
 
@@ -34,7 +41,7 @@ def rows(connection: Connection, what: str, since_us: int, until_us: int) -> Ite
     """The rows from `since_us` up to, without, `until_us`. They are never all in memory."""
     table, by, names = WHAT[what]
     statement = (
-        select(*(table.c[name] for name in names))
+        select(*(_JUDGED[name] if name in _JUDGED else table.c[name] for name in names))
         .where(table.c[by] >= since_us, table.c[by] < until_us)
         .order_by(table.c[by], *table.primary_key)
     )

@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, not_, or_, select
 
-from collector.ledger.reconcile import proved
 from collector.ledger.tables import agents, events, receipts, streams, terminals, transactions
+from collector.ledger.views_payments import in_doubt, outcome_by_file
 
 _t = transactions.c
 
@@ -49,6 +49,7 @@ class Found:
     pending: bool
     escalated: bool
     reconciled_as: str | None
+    proved_as: str | None
     data: Mapping[str, Any]
 
 
@@ -132,11 +133,10 @@ class Slip:
     time_us: int
 
 
-#: its agent does not know what became of it, and no file proved it since
-_in_doubt = and_(_t.pending, ~proved(_t.id))
+_in_doubt = in_doubt()
 _FOUND = (
     _t.id, _t.site, _t.agent, _t.events, _t.started_us, _t.updated_us, _in_doubt.label("pending"), _t.escalated,
-    _t.reconciled_as, _t.data,
+    _t.reconciled_as, outcome_by_file.label("proved_as"), _t.data,
 )  # fmt: skip
 _e = events.c
 _KEPT = (_e.agent, _e.epoch, _e.sequence, _e.type, _e.site, _e.terminal, _e.received_us, _e.body, _e.projected)

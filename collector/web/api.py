@@ -178,6 +178,7 @@ def _transaction(row: Found) -> dict[str, Any]:
         "pending": row.pending,
         "escalated": row.escalated,
         "reconciled_as": row.reconciled_as,
+        "proved_as": row.proved_as,
         "updated_at": values.rfc3339(row.updated_us) or "",
     }
 

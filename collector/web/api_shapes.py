@@ -26,6 +26,9 @@ class Transaction(BaseModel):
     pending: bool = Field(description="in doubt: it has a reason, is not final, and no acquirer's file proved it")
     escalated: bool = Field(description="people were called, and it is still not final")
     reconciled_as: str | None = Field(description="category of the reconciliation, when its day was reconciled")
+    proved_as: str | None = Field(
+        description="outcome that a file of the acquirer proved where the agent knows none; `outcome` stays its own"
+    )
     events: int = Field(description="how many transaction.* events told of it")
     updated_at: str
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from collector.cases.evidence import of_payment
-from collector.ledger import Ledger, lookup, reconcile, views_overview, views_payments
+from collector.ledger import Ledger, export, lookup, reconcile, views_overview, views_payments
 from tests.collector.reconcile.generate import DAY, Hospital, moment
 from tests.collector.reconcile.test_run import reconciled
 
@@ -33,6 +33,7 @@ def test_a_proved_payment_is_in_doubt_no_more(ledger: Ledger, tmp_path: Path) ->
         doubtful = lookup.find(connection, lookup.Filter(pending=True), 10)
         others = lookup.find(connection, lookup.Filter(pending=False), 10)
     assert [(one.id, one.pending) for one in doubtful] == [(nowhere, True)]
+    assert {one.id: one.proved_as for one in (*doubtful, *others)}[proved] == "approved"
     assert (proved, False) in [(one.id, one.pending) for one in others]
     assert finding is not None
     assert (finding.outcome, finding.key) == ("approved", "order")
@@ -68,5 +69,8 @@ def test_lists_and_figures_tell_the_truth_of_the_file(ledger: Ledger, tmp_path: 
     assert listed("doubt") == {nowhere: ("unknown", True)}
     with ledger.read() as connection:
         evidence = of_payment(connection, proved)
+        exported = {row["id"]: row for row in export.rows(connection, "transactions", 0, 1 << 60)}
+    assert (exported[proved]["pending"], exported[proved]["proved_as"]) == (False, "approved")
+    assert (exported[nowhere]["pending"], exported[nowhere]["proved_as"]) == (True, None)
     assert evidence is not None
     assert (evidence.data.outcome, evidence.data.charged, evidence.data.delivered) == ("approved", "yes", "yes")
