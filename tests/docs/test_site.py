@@ -19,7 +19,7 @@ pytest.importorskip("mkdocs", reason="the extra `docs` is not installed")
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
-pytestmark = pytest.mark.xdist_group("documentation")
+pytestmark = [pytest.mark.xdist_group("documentation"), pytest.mark.timeout(400)]  # the build, beside others
 
 
 @dataclass
