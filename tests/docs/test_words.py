@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.docs.written import ROOT
@@ -25,6 +27,13 @@ TEXTS = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "config" / "codes").glob("*.toml")),
 ]
+
+
+def test_the_technicians_page_says_the_same_in_chinese() -> None:
+    """Each step, option, command and link of the one is in the other."""
+    english, chinese = ((ROOT / "docs" / f"technician{tail}.md").read_text("utf-8") for tail in ("", ".zh-CN"))
+    for form in (r"`([a-z_]+|--[a-z-]+|tillwatch [^`]*)`", r"\]\(([^)]*)\)"):
+        assert not set(re.findall(form, english)) - set(re.findall(form, chinese)) - {"technician.zh-CN.md"}
 
 
 @pytest.mark.parametrize(("other", "word"), OTHER_WORDS.items())
