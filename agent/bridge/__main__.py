@@ -5,6 +5,7 @@ BRIDGE is a descriptor, too: it leads to the running bridge that this one succee
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import json
@@ -19,7 +20,7 @@ from agent.bridge import wire
 from agent.bridge.handover import Berth, Berths, digest, received
 from agent.bridge.hotplug import watch_plugs
 from agent.bridge.line import Line
-from agent.bridge.log import Log, complain
+from agent.bridge.log import Log
 from agent.bridge.loop import IN, Loop
 from agent.bridge.opener import Opener, load
 from agent.bridge.ring import Ring
@@ -58,19 +59,23 @@ def main(descriptor: int, bridge: int | None = None) -> int:
         os.makedirs(settings["run_dir"], mode=0o750, exist_ok=True)
         locked = _lock(settings["run_dir"], berths.berth("lock"))
     except OSError as error:
-        complain(f"run_dir {settings['run_dir']}: {error.strerror}. Create it and give it to the bridge's user.")
-        return _UNREACHABLE
+        return _refuse(settings, "run_dir_refused", path=settings["run_dir"], detail=error.strerror)
     if not locked:
-        complain(f"another bridge runs in {settings['run_dir']}. Stop it, or give this one its own run_dir.")
-        return _UNREACHABLE
+        return _refuse(settings, "another", path=settings["run_dir"])
     try:
         return _serve(settings, log, berths, takeover)
     except LinkError as error:
-        complain(f"{error.detail}. Mend it and start again.")
-        return _UNREACHABLE
+        return _refuse(settings, "line_refused", detail=error.detail)
     except OSError as error:
-        complain(f"{error.filename or settings['run_dir']}: {error.strerror}.")
-        return _UNREACHABLE
+        return _refuse(settings, "place_refused", path=error.filename or settings["run_dir"], detail=error.strerror)
+
+
+def _refuse(settings: dict[str, Any], key: str, **facts: object) -> int:
+    """One line before the end, in the language of the configuration."""
+    from agent.texts import Texts  # only where somebody has to read something
+
+    sys.stderr.write(f"tillwatch: {Texts(settings.get('language', 'en')).say(f'bridge.{key}', **facts)}\n")
+    return _UNREACHABLE
 
 
 def _serve(settings: dict[str, Any], log: Log, berths: Berths, takeover: Takeover | None) -> int:
@@ -126,6 +131,8 @@ def _begin(loop: Loop, log: Log, berths: Berths, settings: dict[str, Any], lines
     """From here on this process passes bytes."""
     for name in berths.all_taken():
         log.say("info", "bridge.not_taken_over", descriptor=name)
+    with contextlib.suppress(OSError):  # a folder that is not ours to write to
+        _remove_old_ports(settings["run_dir"], settings["lines"])
     _begin_watchdog(loop)
     notify("READY=1")
     log.say("info", "bridge.ready", pid=os.getpid(), lines=",".join(lines), child=settings["child"])
@@ -141,6 +148,14 @@ def _ring(settings: dict[str, Any], berth: Berth) -> Ring:
     ring = Ring(settings["ring_bytes"], lines, kept)
     berth.put(ring.descriptor)
     return ring
+
+
+def _remove_old_ports(run_dir: str, lines: list[dict[str, Any]]) -> None:
+    """Links of lines that are configured no more: their pty's number will be another port's, of another terminal."""
+    present = {os.path.realpath(run_dir) + "/" + os.path.basename(line["cashier"]) for line in lines}
+    for entry in os.scandir(os.path.realpath(run_dir)):
+        if entry.is_symlink() and entry.path not in present and os.readlink(entry.path).startswith("/dev/pts/"):
+            os.unlink(entry.path)
 
 
 def _begin_watchdog(loop: Loop) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import sys
 import time
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -53,9 +52,3 @@ class Log:
 def _zone(now: float) -> str:
     offset = time.localtime(now).tm_gmtoff // 60
     return f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02}:{abs(offset) % 60:02}"
-
-
-def complain(text: str) -> None:
-    """One line before the end."""
-    sys.stderr.write(f"tillwatch: {text}\n")
-    sys.stderr.flush()

@@ -101,7 +101,7 @@ class House:
             try:
                 until(end.whole)
             except AssertionError:
-                raise AssertionError(f"{bytes(end.heard)!r} of {end.sent} lines: {self.manager.log}") from None
+                raise AssertionError(f"{self.ends.index(end)}: {end.gap()}; {self.manager.log}") from None
 
     def tap(self) -> Listener:
         listener = Listener(self.run_dir)
@@ -174,7 +174,16 @@ class Pipe:
 
     def whole(self) -> bool:
         self.take()
-        return bytes(self.heard) == b"".join(b"%d\n" % number for number in range(self.sent))
+        return bytes(self.heard) == self._said()
+
+    def gap(self) -> str:
+        """Where what was heard is not what was said."""
+        said, heard = self._said(), bytes(self.heard)
+        at = next((at for at, pair in enumerate(zip(said, heard, strict=False)) if pair[0] != pair[1]), len(heard))
+        return f"{len(heard)} of {len(said)} bytes; at {at}: {heard[at : at + 60]!r}, not {said[at : at + 60]!r}"
+
+    def _said(self) -> bytes:
+        return b"".join(b"%d\n" % number for number in range(self.sent))
 
     def _write(self, data: bytes) -> None:
         while data:

@@ -53,7 +53,10 @@ def under_traffic(house: House, restart: Any, times: int) -> None:
         stop.set()
         speaker.join()
     for end in house.ends:
-        until(end.whole, what=f"all of {end.sent} lines; it said: {house.manager.log}")
+        try:
+            until(end.whole)
+        except AssertionError:
+            raise AssertionError(f"{house.ends.index(end)}: {end.gap()}; {house.manager.log}") from None
 
 
 def test_an_upgrade_under_traffic_loses_nothing(house: House) -> None:
@@ -104,6 +107,16 @@ def test_a_line_whose_settings_have_changed_is_opened_anew(house: House) -> None
     house.ends[2].send()
     until(house.ends[2].whole, what="the other line goes on")
     assert not any(name.startswith("state") for name in house.manager.store)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_name_of_a_port_that_is_no_more_leads_nowhere(house: House, number: signal.Signals) -> None:
+    """The kernel gives its pty's number to the next that asks: an application must not pay at another terminal."""
+    line = house.manager.settings["lines"][0]
+    line["cashier"] += "-renamed"
+    house.manager.end(number)
+    house.manager.start()
+    assert sorted(path.name for path in house.run_dir.iterdir() if path.is_symlink()) == ["pos1-renamed"]
 
 
 def test_other_lines_take_another_ring(house: House) -> None:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import pytest
+
 from agent.bridge import wire
 from agent.bridge.child import stop_bridge
 from agent.bridge.server import MOST_CLIENTS
@@ -64,6 +66,17 @@ def test_an_unknown_request_is_answered_and_a_malformed_one_ends_only_its_client
         rude.settimeout(5)
         while rude.recv(4096):
             pass
+    assert rig.answers()
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "another bridge runs"), ("zh-CN", "已有一个桥接在运行")])
+def test_a_second_bridge_is_told_of_the_first_in_the_language_of_its_people(
+    rig: Rig, language: str, words: str
+) -> None:
+    rig.line(rig.far().device)
+    rig.start()
+    assert rig.spawn(language=language).wait(20) == 3
+    assert words in rig.log
     assert rig.answers()
 
 
