@@ -40,7 +40,7 @@ RETRY_MAX_S = 60.0
 STATE_EVERY_S = 0.5
 METRICS_EVERY_S = 60.0
 _CONNECT_TIMEOUT_S = 10.0
-_JOURNAL_PAUSE_S = 5.0
+_PAUSE_S = 5.0
 
 
 class Publisher:
@@ -83,7 +83,7 @@ class Publisher:
             self._wake.close()
 
     def _run(self) -> None:
-        """Until stopped. A journal that can't be read, on a full or broken disk, ends the connection and no more."""
+        """Until stopped. A journal that can't be read, or a fault of ours, ends the connection and no more."""
         outbox: Outbox | None = None
         desk: CommandDesk | None = None
         while not self._stopping.is_set():
@@ -92,9 +92,13 @@ class Publisher:
                 desk = desk or CommandDesk(outbox, self._hooks, self.wake, self._log)
                 self._publish(outbox, desk)
             except sqlite3.Error as error:
-                self._log.error("outbox.unusable", detail=str(error), retry_in_s=_JOURNAL_PAUSE_S)
+                self._log.error("outbox.unusable", detail=str(error), retry_in_s=_PAUSE_S)
                 self._ended(f"the journal can't be read: {error}")
-                self._stopping.wait(_JOURNAL_PAUSE_S)
+                self._stopping.wait(_PAUSE_S)
+            except Exception:  # noqa: BLE001 (whatever it was: what waits in the journal must go out some time)
+                self._log.exception("publisher.failed", retry_in_s=_PAUSE_S)
+                self._ended("a fault of tillwatch itself; see the agent's log")
+                self._stopping.wait(_PAUSE_S)
         if outbox is not None:
             outbox.close()
 

@@ -78,11 +78,9 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A reader that turns writer half-way can only fail when another wrote meanwhile: writers say so at once.
     options = connection.get_execution_options()
-    if not options.get("tillwatch_writes"):
-        connection.exec_driver_sql("BEGIN")
-        return
+    # Each time: the connection comes from a pool, and who had it before may have been less patient.
     connection.exec_driver_sql(f"PRAGMA busy_timeout = {options.get('tillwatch_patience_ms') or _BUSY_MS}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("tillwatch_writes") else "BEGIN")
 
 
 def _postgresql(url: URL) -> Engine:

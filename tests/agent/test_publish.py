@@ -15,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from agent.command_desk import CommandDesk
 from agent.commands import Command
 from agent.config import Mqtt
 from agent.hooks import Hooks
@@ -322,7 +323,7 @@ def test_what_nobody_should_send_ends_nothing(broker: Broker, tmp_path: Path) ->
 def test_a_journal_that_can_not_be_read_for_a_while_is_read_again(
     broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.publish._JOURNAL_PAUSE_S", 0.05)
+    monkeypatch.setattr("agent.publish._PAUSE_S", 0.05)
     broken = threading.Event()
     read = Outbox.after
 
@@ -340,6 +341,29 @@ def test_a_journal_that_can_not_be_read_for_a_while_is_read_again(
     until(lambda: "disk I/O error" in (agent.publisher.contact.failure or "") and not agent.publisher.connected)
     broken.clear()
     until(lambda: agent.publisher.acknowledged == 6)
+    agent.stop()
+
+
+def test_a_fault_of_ours_ends_a_connection_and_not_the_publishing(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.publish._PAUSE_S", 0.05)
+    faulty = threading.Event()
+    take = CommandDesk.take
+
+    def fail(desk: CommandDesk, client: mqtt.Client, message: mqtt.MQTTMessage) -> None:
+        if not faulty.is_set():
+            faulty.set()
+            raise KeyError("nobody thought of that")
+        take(desk, client, message)
+
+    monkeypatch.setattr(CommandDesk, "take", fail)
+    agent = Agent(tmp_path, settings(broker))
+    until(lambda: agent.publisher.connected)
+    publish(broker, f"{PREFIX}/commands/resend", "{}")
+    until(faulty.is_set)
+    agent.tell(1)
+    until(lambda: agent.publisher.acknowledged == 1)
     agent.stop()
 
 
