@@ -291,6 +291,14 @@ def test_operations_only_listen(house: House) -> None:
     assert {topic for topic, _ in listener.heard} == {f"{MINE}/state"}
 
 
+@pytest.mark.parametrize("name", ["operations", "collector"])
+def test_who_is_no_agent_does_not_speak_as_one_of_its_own_name(house: House, name: str) -> None:
+    """Rights by name are for everybody; these names are no agents, and nobody is to see payments of theirs."""
+    peer, own = house.peer(name), f"tillwatch/1/outpatient-1/{name}"
+    topics = [f"{own}/state", f"{own}/metrics", f"{own}/events/transaction.completed", f"{own}/replies/1"]
+    assert [peer.publish(topic) for topic in topics] == [False] * len(topics)
+
+
 def test_a_collector_shares_its_subscription_and_never_speaks_as_an_agent(house: House) -> None:
     collector, agent = house.peer("collector"), house.peer("cashier-07")
     assert collector.subscribe("$share/collector/tillwatch/1/+/+/events/+")
