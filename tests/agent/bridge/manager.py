@@ -68,7 +68,7 @@ class Manager:
             self.pid = os.posix_spawn(words[0], words, environment, file_actions=actions)
         for descriptor in (*high, given[-1], log):
             os.close(descriptor)
-        until(lambda: self.said.count("READY=1") > ready, 30, "ready; it said: " + self.log)
+        self._until_ready(ready)
 
     def end(self, number: int = signal.SIGTERM) -> None:
         """Send a signal and wait for the end."""
@@ -90,8 +90,14 @@ class Manager:
         before = self.pid
         ready = self.said.count("READY=1")
         os.kill(self.pid, signal.SIGHUP)
-        until(lambda: self.said.count("READY=1") > ready, 30, "ready again; it said: " + self.log)
+        self._until_ready(ready)
         assert self.pid != before
+
+    def _until_ready(self, before: int) -> None:
+        try:
+            until(lambda: self.said.count("READY=1") > before, 30)
+        except AssertionError:
+            raise AssertionError(f"{self.pid} is not ready; it said {self.said[-5:]} and {self.log}") from None
 
     @property
     def log(self) -> str:
