@@ -19,6 +19,7 @@ from collector.ledger.tables_cases import cases
 #: configuration can be called so. Shown without any rule; rules that look for them have incidents of their own
 FILE_MISSING = "reconcile:file_missing"
 _FILES = "files/"  # before the day, in the keys of such rules' incidents
+_COUNTED_US = 365 * 86_400_000_000
 MOST = 1000  # of one rule at once: beyond that the first thousand say enough
 
 
@@ -270,9 +271,12 @@ def waiting(connection: Connection) -> dict[str, int]:
 
 
 def forget(connection: Connection, before_us: int) -> None:
-    """Drop messages and incidents that were done before then."""
-    connection.execute(delete(webhook_outbox).where(_o.done_us < before_us))
-    connection.execute(delete(alert_incidents).where(_i.resolved_us < before_us))
+    """Drop messages of before then, also those of a webhook that nobody serves any more, and incidents long over.
+
+    Incidents stay longer: one that comes back goes on counting, so that receivers do not take it for a repetition.
+    """
+    connection.execute(delete(webhook_outbox).where(_o.created_us < before_us))
+    connection.execute(delete(alert_incidents).where(_i.resolved_us < before_us - _COUNTED_US))
 
 
 def _case(row: Any, since_us: int) -> Trouble:

@@ -319,3 +319,33 @@ def test_a_rule_may_choose_its_webhooks_and_one_taken_out_ends_quietly(
     with ledger.read() as connection:
         assert alerts.waiting(connection) == {"finance": 1}
         assert alerts.count_open(connection) == {}
+
+
+def test_what_waits_for_a_webhook_that_was_taken_out_is_dropped_some_day(ledger: Ledger, clock: FixedClock) -> None:
+    with ledger.write() as connection:
+        alerts.put(connection, "gone", "x/1/1", "firing", "{}", NOW_US)
+    watcher = watch(ledger, clock, webhooks=())
+    for days, waiting in ((29, {"gone": 1}), (2, {})):
+        clock.advance(days=days)
+        watcher.turn()
+        with ledger.read() as connection:
+            assert alerts.waiting(connection) == waiting
+
+
+def test_a_trouble_that_comes_back_months_later_is_no_repetition(ledger: Ledger, clock: FixedClock) -> None:
+    def turn(online: bool) -> list[str]:
+        with ledger.write() as connection:
+            connection.execute(update(tables.agents).values(online=online))
+        watcher.turn()
+        with ledger.read() as connection:
+            return list(connection.execute(select(webhook_outbox.c.incident).distinct()).scalars())
+
+    planted.agent(ledger, "a1")
+    watcher = watch(ledger, clock, rule(When.AGENT_OFFLINE, after_s=0))
+    first = turn(online=False)
+    assert turn(online=True) == first
+    clock.advance(days=60)
+    assert turn(online=True) == [], "messages are not kept for ever"
+    again = turn(online=False)
+    assert len(again) == 1
+    assert again != first
