@@ -77,6 +77,9 @@ def tree(folder: Path, package: Path, later: Path, only: list[str]) -> Path:
 def disk(folder: Path, root: Path) -> Image:
     """The tree as a disk; the tree is gone then."""
     (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n")
+    slow = root / "etc/systemd/system.conf.d/slow.conf"  # emulated, Python takes a minute to start
+    slow.parent.mkdir(exist_ok=True)
+    slow.write_text("[Manager]\nDefaultTimeoutStartSec=900s\n")
     settings = root / "etc/initramfs-tools"
     (settings / "conf.d/small").write_text("MODULES=list\nCOMPRESS=gzip\n")
     (settings / "modules").write_text("virtio_pci\nvirtio_blk\next4\ncrc32c_generic\n")
