@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import JournalError
-from agent.journal import FILE_NAME, SCHEMA_VERSION, connect_read_only
+from agent.journal import FILE_NAME, connect_read_only
 
 #: payments that are looked at, and how far back
 MOST = 50
@@ -47,17 +46,14 @@ class Loss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """The newest payments first; losses of the line, oldest first; events by type."""
+    """The newest payments first; losses of the line, oldest first."""
 
     heard: str | None
     payments: tuple[Payment, ...]
     losses: tuple[Loss, ...]
-    events: Counter[str]
     sequence: int
     acknowledged: int
     stored: int | None
-    epoch: str
-    newer: bool  # written by a newer version
 
 
 def past_of(state_dir: Path, terminal: str, now_ns: int) -> Past | None:
@@ -87,17 +83,13 @@ def _read(db: sqlite3.Connection, terminal: str, now_ns: int) -> Past:
     events = [(kind, body) for kind, text in about if (body := json.loads(text))["data"].get("terminal") == terminal]
     book = db.execute("SELECT state FROM books WHERE terminal = ?", (terminal,)).fetchone()
     outbox = db.execute("SELECT acknowledged, stored FROM outbox").fetchone()
-    meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
     return Past(
         heard=json.loads(book[0]).get("heard") if book else None,
         payments=payments,
         losses=tuple(_losses(events)),
-        events=Counter(kind for kind, _ in events),
         sequence=db.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()[0],
         acknowledged=outbox[0],
         stored=outbox[1],
-        epoch=str(meta.get("epoch", "")),
-        newer=db.execute("PRAGMA user_version").fetchone()[0] > SCHEMA_VERSION,
     )
 
 

@@ -47,7 +47,6 @@ class Side:
     bytes: int = 0
     whole: int = 0
     broken: int = 0
-    noise_bytes: int = 0
     refused: int = 0
     repeated: int = 0
     parity: Parity | None = None
@@ -71,8 +70,6 @@ class Traffic:
     losses: tuple[Loss, ...]
     port: str | None
     detected: str | None
-    first_wall_ns: int | None
-    last_wall_ns: int | None
 
 
 @dataclass(slots=True)
@@ -81,7 +78,6 @@ class _Tally:
 
     bytes: int = 0
     seen: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST))
-    noise_bytes: int = 0
     parity: ParityEar = field(default_factory=ParityEar)
     whole_stripped: int = 0
 
@@ -90,7 +86,6 @@ class _Tally:
             bytes=self.bytes,
             whole=self.seen.count("whole") + self.seen.count("again"),
             broken=self.seen.count("broken"),
-            noise_bytes=self.noise_bytes,
             refused=self.seen.count("refused"),
             repeated=self.seen.count("again"),
             parity=self.parity.heard,
@@ -123,8 +118,6 @@ class Listener:
         self._requests = self._dropped = 0
         self._frame: Observation | None = None  # the last whole one of either side
         self._port: str | None = None
-        self._first: int | None = None
-        self._last_wall: int | None = None
 
     def record(self, record: Record) -> None:
         """Take a record; those of other lines are left out."""
@@ -151,15 +144,11 @@ class Listener:
             losses=tuple(loss for loss in self._losses if loss.wall_ns >= self._since),
             port=self._port,
             detected=standing.clear,
-            first_wall_ns=self._first,
-            last_wall_ns=self._last_wall,
         )
 
     def _bytes(self, side: Direction, record: Record) -> None:
         if record.wall_ns < self._since:
             return
-        self._first = self._first or record.wall_ns
-        self._last_wall = record.wall_ns
         tally = self._tallies[side]
         tally.bytes += len(record.payload)
         tally.parity.feed(record.payload)
@@ -186,7 +175,6 @@ class Listener:
             tally.seen.append("whole")  # a frame that came well, and that this decoder does not know
         elif isinstance(seen, Noise) or seen.checksum is Checksum.BAD:
             tally.seen.append("broken")
-            tally.noise_bytes += seen.length if isinstance(seen, Noise) else 0
         elif isinstance(seen, Ack):
             if not seen.positive and seen.facts.response_code is None:
                 tally.seen.append("refused")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +85,8 @@ def taken(step: Take, on: Scene) -> list[tuple[str, str]]:
 
 def past(**known: Any) -> Past:
     """A journal that remembers nothing but this."""
-    usual: dict[str, Any] = {"heard": None, "payments": (), "losses": (), "events": Counter(), "sequence": 0}
-    usual |= {"acknowledged": 0, "stored": None, "epoch": "e1", "newer": False}
+    usual: dict[str, Any] = {"heard": None, "payments": (), "losses": (), "sequence": 0}
+    usual |= {"acknowledged": 0, "stored": None}
     return Past(**(usual | known))
 
 

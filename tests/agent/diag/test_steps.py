@@ -36,7 +36,7 @@ UP: dict[str, Any] = {
 
 def traffic(**known: Any) -> Traffic:
     usual: dict[str, Any] = {"cashier": Side(), "terminal": Side(), "answer_s": (), "requests": 0, "dropped": 0}
-    usual |= {"losses": (), "port": None, "detected": None, "first_wall_ns": None, "last_wall_ns": None}
+    usual |= {"losses": (), "port": None, "detected": None}
     return Traffic(**(usual | known))
 
 
@@ -151,6 +151,8 @@ def test_answer_times(tmp_path: Path) -> None:
     assert taken(line.times, scene(tmp_path, asked=quick)) == [("ok", "fast")]
     assert taken(line.times, scene(tmp_path, asked=slow)) == [("warn", "slow")]
     assert taken(line.times, scene(tmp_path, asked=Asked(reply=Reply.SILENT))) == [("skip", "not_asked")]
+    passing = scene(tmp_path, "cup8583", asked=Asked(reply=Reply.UNASKABLE), traffic=traffic(answer_s=(0.2, 0.4, 30.0)))
+    assert taken(line.times, passing) == [("ok", "times_heard")]
 
 
 def test_echo_is_a_fault_but_for_a_plug_that_was_asked_for(tmp_path: Path) -> None:

@@ -103,23 +103,30 @@ def test_filters_by_direction_and_kind(tmp_path: Path) -> None:
     played(tmp_path, play)
 
 
+async def taken(app: LiveScreen, pilot: Pilot[None], bridge: Bridge) -> None:
+    """All that has come is shown; a turn takes only what fits into its time."""
+    while bridge.waiting:
+        app.turn()
+    await shown(app, pilot)
+
+
 def test_an_old_row_stays_under_the_cursor_while_newer_ones_push_the_oldest_out(tmp_path: Path) -> None:
     async def play(app: LiveScreen, pilot: Pilot[None], bridge: Bridge) -> None:
         app.line.model = Model(capacity=100)
         for _ in range(10):
             bridge.pays()
-        await shown(app, pilot)
+        await taken(app, pilot, bridge)
         app.rows.move(60)
         before = app.rows.selected
         top = app.rows.scroll_offset.y
         bridge.pays()
-        await shown(app, pilot)
+        await taken(app, pilot, bridge)
         assert before is not None
         assert app.rows.selected is before
         assert app.rows.scroll_offset.y == top - 10
         for _ in range(20):
             bridge.pays()
-        await shown(app, pilot)
+        await taken(app, pilot, bridge)
         assert app.rows.cursor == 0, "it had to go in the end"
 
     played(tmp_path, play)
