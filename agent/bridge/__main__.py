@@ -51,6 +51,7 @@ def main(descriptor: int, bridge: int | None = None) -> int:
             for line in settings["lines"]:
                 load(line["device"])
                 load(line["cashier"])
+        gc.collect()  # now, while nobody waits
         store = "NOTIFY_SOCKET" in os.environ and os.environ.get(_STORE) == "1"
         berths = Berths(received(takeover), store)
     except Unwanted:
@@ -102,7 +103,6 @@ def _serve(settings: dict[str, Any], log: Log, berths: Berths, takeover: Takeove
         server = Server(loop, ring, lines, log, path, about, stop, berths.berth("socket"))
         successor = Successor(loop, server, berths, settings, log)
         _catch_signals(loop, stop, successor.prepare)
-        gc.collect()
         gc.freeze()  # what lives now lives for ever; collections stay short
         if takeover is not None:
             takeover.confirm()

@@ -134,8 +134,8 @@ def test_whatever_happens_everybody_is_heard() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Handovers,
         settings=settings(
-            max_examples=8,
-            stateful_step_count=16,
+            max_examples=6,
+            stateful_step_count=14,
             deadline=None,
             derandomize=True,
             database=None,
