@@ -77,7 +77,15 @@ def _same(settings: Mqtt, connected: Mapping[str, Any]) -> bool:
     since = connected.get("since")
     files = [path for path in (settings.password_file, settings.key_file) if path is not None]
     # Not when it was written: a new key may have waited beside the old one before it took its place.
-    return isinstance(since, (int, float)) and all(path.stat().st_ctime <= since for path in files if path.exists())
+    return isinstance(since, (int, float)) and not any(_changed_after(since, path) for path in files)
+
+
+def _changed_after(since: float, path: Path) -> bool:
+    """False also where it can't be seen: whoever asks may not be allowed to."""
+    try:
+        return path.stat().st_ctime > since
+    except OSError:
+        return False
 
 
 def _user(settings: Mqtt) -> object:

@@ -12,6 +12,7 @@ import time
 
 from agent.advice import advice
 from agent.cli import add_config, add_json
+from agent.cli.arguments import seconds
 from agent.config import Config, load
 from agent.control import ask
 from agent.events import TransactionData
@@ -35,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     parser.add_argument("id", metavar="ID")
-    parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help=say("confirm.help_wait"))
+    parser.add_argument("--wait", type=seconds, default=60.0, metavar="SECONDS", help=say("confirm.help_wait"))
     parser.add_argument("--anyway", action="store_true", help=say("confirm.help_anyway"))
 
 

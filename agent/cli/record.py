@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from agent.cli import add_config
+from agent.cli.arguments import seconds
 from agent.cli.protocols import nearest
 from agent.config import Config, Terminal, load
 from agent.errors import UnreachableError, UsageError
@@ -86,14 +87,6 @@ def _record(tap: Tap, name: str, writer: Writer, stop: int, longest_s: float | N
                 elif isinstance(message, Record) and message.line == name:
                     write(writer, message, began)
             writer.flush()
-
-
-def seconds(text: str) -> float:
-    """A time span. argparse shows the function's name when it refuses."""
-    value = float(text)
-    if not 0 < value < 1e7:
-        raise ValueError(text)
-    return value
 
 
 def _terminal(config: Config, name: str) -> Terminal:

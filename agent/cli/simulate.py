@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from agent.cli import add_json
+from agent.cli.arguments import seconds
 from agent.cli.layout import columns
 from agent.cli.protocols import driver_named, framing_named, nearest
 from agent.errors import UnreachableError, UsageError
@@ -139,14 +140,6 @@ def port(args: argparse.Namespace, driver: Driver) -> Port:
     if args.serial:
         return SerialPort(args.serial, driver.line)
     return PtyPort(args.pty)
-
-
-def seconds(text: str) -> float:
-    """A time span. argparse shows the function's name when it refuses."""
-    value = float(text)
-    if not 0 <= value < 1e6:
-        raise ValueError(text)
-    return value
 
 
 def _appended(path: Path) -> TextIO:

@@ -1,0 +1,13 @@
+"""What several verbs take as an option."""
+
+from __future__ import annotations
+
+_LONGEST_S = 1e7
+
+
+def seconds(text: str) -> float:
+    """A time span, from 0 on and finite. Raises ValueError; argparse then shows this function's name."""
+    value = float(text)
+    if not 0 <= value < _LONGEST_S:
+        raise ValueError(text)
+    return value
