@@ -210,6 +210,13 @@ class Load:
         with (self.folder / "agent.log").open("ab") as log:
             self.agent = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | (environ or {}))
 
+    def start_agent_whole(self) -> None:
+        """Start it, and wait until it is what systemd would call started."""
+        log = self.folder / "agent.log"
+        before = self._log().count('"agent.ready"') if log.exists() else 0
+        self.start_agent()
+        until(lambda: self._log().count('"agent.ready"') > before, 60, "agent ready")
+
     def await_end(self, seconds: float) -> bool:
         """Whether the agent ended by itself within that time."""
         assert self.agent is not None

@@ -88,14 +88,6 @@ def echo() -> Iterator[Echo]:
     made.stop()
 
 
-def start_agent(load: Load) -> None:
-    """Start it, and wait until it is what systemd would call started."""
-    log = load.folder / "agent.log"
-    before = log.read_text().count('"agent.ready"') if log.exists() else 0
-    load.start_agent()
-    until(lambda: log.read_text(errors="replace").count('"agent.ready"') > before, 30, "agent ready")
-
-
 @pytest.mark.timeout(7200)
 def test_upgrades_under_load(tmp_path: Path, echo: Echo) -> None:
     upgrades = times(6, 100)
@@ -105,7 +97,7 @@ def test_upgrades_under_load(tmp_path: Path, echo: Echo) -> None:
     manager = Manager(tmp_path, settings)
     try:
         manager.start()
-        start_agent(load)
+        load.start_agent_whole()
         until(lambda: manager.log.count("link.up") > len(load.desks), what="lines up")
         echo.start()
         load.begin(bridge_is_service=True)
@@ -118,7 +110,7 @@ def test_upgrades_under_load(tmp_path: Path, echo: Echo) -> None:
             else:
                 manager.hang_up()
             assert load.kill_agent(signal.SIGTERM) == 0
-            start_agent(load)
+            load.start_agent_whole()
         load.rest(1.0)
         verdict = load.end(60)
         unanswered = sum(desk.unanswered for desk in load.desks)
