@@ -16,7 +16,14 @@ from tests.guest.image import Image
 from tests.waits import until
 
 _KVM = ("-accel", "kvm", "-cpu", "host")
-_CABLE = {"driver": "usb-serial", "chardev": "terminal", "id": "cable", "bus": "usb.0"}
+#: always plugged: else QEMU pulls it out when the terminal at its other end is started again
+_CABLE: dict[str, Any] = {
+    "driver": "usb-serial",
+    "chardev": "terminal",
+    "id": "cable",
+    "bus": "usb.0",
+    "always-plugged": True,
+}
 
 
 def kvm_works(folder: Path, image: Image) -> bool:
@@ -54,7 +61,7 @@ class Machine:
             *("-qmp", f"unix:{monitor},server=on,wait=off"),
             *("-device", "qemu-xhci,id=usb"),
             *("-chardev", f"socket,id=terminal,host=127.0.0.1,port={terminal_port},reconnect=1"),
-            *("-device", ",".join([_CABLE["driver"], *(f"{k}={v}" for k, v in _CABLE.items() if k != "driver")])),
+            *("-device", json.dumps(_CABLE)),
         ]
         self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL)
         until(lambda: talk.exists() and monitor.exists(), 30, "QEMU")
@@ -97,7 +104,7 @@ class Machine:
         """Plug it in again."""
         self._order("device_add", **_CABLE)
 
-    def _order(self, name: str, **arguments: str) -> None:
+    def _order(self, name: str, **arguments: str | bool) -> None:
         self._monitor.sendall(json.dumps({"execute": name, "arguments": arguments}).encode())
         while "return" not in (said := self._read()):
             if "error" in said:
