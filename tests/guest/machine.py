@@ -23,6 +23,7 @@ _CABLE: dict[str, Any] = {
     "id": "cable",
     "bus": "usb.0",
     "always-plugged": True,
+    "serial": "FT0007",  # else QEMU makes one of the socket it is plugged into, and takes the next socket each time
 }
 
 
