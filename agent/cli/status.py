@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from datetime import datetime
 from typing import Any
 
 from agent.cli import add_config, add_json
@@ -52,10 +53,15 @@ def _bridge(config: Config) -> dict[str, Any] | None:
 
 def _lines(config: Config, agent: dict[str, Any] | None, bridge: dict[str, Any] | None, texts: Texts) -> list[str]:
     say = texts.say
-    lines = [
-        say("status.agent", **agent) if agent else say("status.no_agent"),
-        say("status.bridge", pid=bridge["pid"], since=bridge["since"]) if bridge else say("status.no_bridge"),
-    ]
+    if agent:
+        shown = {"since": _local(agent["since"]), "broker": say(f"status.broker_{agent['broker']}")}
+        lines = [say("status.agent", **agent | shown)]
+    else:
+        lines = [say("status.no_agent")]
+    if bridge:
+        lines.append(say("status.bridge", pid=bridge["pid"], since=_local(bridge["since"])))
+    else:
+        lines.append(say("status.no_bridge"))
     for terminal in config.terminals:
         line = (bridge or {}).get("lines", {}).get(terminal.name)
         seen = (agent or {}).get("terminals", {}).get(terminal.name, {})
@@ -66,8 +72,14 @@ def _lines(config: Config, agent: dict[str, Any] | None, bridge: dict[str, Any] 
         parts = [say("status.terminal", name=terminal.name, link=say(f"status.link_{link}"), device=line["device"])]
         if line.get("reason"):
             parts.append(say(f"status.reason_{line['reason']}", detail=line.get("detail") or ""))
-        parts.append(say("status.port", port=say(f"status.port_{line['port']}"), cashier=line["cashier"]))
+        if line["port"] != "none":
+            parts.append(say("status.port", port=say(f"status.port_{line['port']}"), cashier=line["cashier"]))
         if heard := seen.get("last_frame_at"):
-            parts.append(say("status.heard", at=heard))
-        lines.append("; ".join(parts))
+            parts.append(say("status.heard", at=_local(heard)))
+        lines.append(say("status.and").join(parts))
     return lines
+
+
+def _local(moment: str) -> str:
+    """In this PC's time, as people write it."""
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S}"
