@@ -69,7 +69,9 @@ def _lines(config: Config, agent: dict[str, Any] | None, bridge: dict[str, Any] 
             lines.append(say("status.terminal_unknown", name=terminal.name))
             continue
         link = seen.get("link", line["link"])
-        parts = [say("status.terminal", name=terminal.name, link=say(f"status.link_{link}"), device=line["device"])]
+        protocol = seen.get("protocol", terminal.protocol)  # with "auto", the one that was heard
+        shown = {"name": terminal.name, "protocol": protocol, "device": line["device"]}
+        parts = [say("status.terminal", **shown, link=say(f"status.link_{link}"))]
         if line.get("reason"):
             parts.append(say(f"status.reason_{line['reason']}", detail=line.get("detail") or ""))
         if line["port"] != "none":

@@ -37,7 +37,9 @@ AGENT: dict[str, Any] = {
     "outbox": 2,
     "pending": 1,
     "broker": "unreachable",
-    "terminals": {"pos1": {"link": "degraded", "last_frame_at": "2026-03-05T09:31:00.000+00:00"}},
+    "terminals": {
+        "pos1": {"link": "degraded", "protocol": "concert", "last_frame_at": "2026-03-05T09:31:00.000+00:00"}
+    },
 }
 BRIDGE: dict[str, Any] = {
     "pid": 7,
@@ -51,13 +53,13 @@ ENGLISH = """\
 agent cashier-07: running since 2026-03-05 09:30:00, version 0.1.0; events 35, waiting to be sent 2, in doubt 1; \
 broker NOT REACHED
 bridge: running since 2026-03-05 09:30:00, pid 7
-pos1: DEGRADED (serial:/dev/x); cashier port pty:/run/tillwatch/pos1 in use; last heard 2026-03-05 09:31:00
-pos2: DOWN (serial:/dev/y); the device went away \n"""
+pos1: DEGRADED (concert, serial:/dev/x); cashier port pty:/run/tillwatch/pos1 in use; last heard 2026-03-05 09:31:00
+pos2: DOWN (receipt, serial:/dev/y); the device went away \n"""
 CHINESE = """\
 代理 cashier-07：自 2026-03-05 09:30:00 起运行，版本 0.1.0；事件 35，待发送 2，结果不明 1；消息服务器 连接不上
 桥接：自 2026-03-05 09:30:00 起运行，进程号 7
-pos1：不稳（serial:/dev/x）；收银端口 pty:/run/tillwatch/pos1 使用中；最近收到 2026-03-05 09:31:00
-pos2：断开（serial:/dev/y）；设备已断开 \n"""
+pos1：不稳（concert，serial:/dev/x）；收银端口 pty:/run/tillwatch/pos1 使用中；最近收到 2026-03-05 09:31:00
+pos2：断开（receipt，serial:/dev/y）；设备已断开 \n"""
 
 
 @pytest.fixture
