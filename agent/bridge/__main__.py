@@ -129,10 +129,10 @@ def _serve(settings: dict[str, Any], log: Log, berths: Berths, takeover: Takeove
 
 def _begin(loop: Loop, log: Log, berths: Berths, settings: dict[str, Any], lines: dict[str, Line]) -> None:
     """From here on this process passes bytes."""
+    with contextlib.suppress(OSError):  # a folder that is not ours to write to
+        _remove_old_ports(settings["run_dir"], settings["lines"], berths.ports_left())
     for name in berths.all_taken():
         log.say("info", "bridge.not_taken_over", descriptor=name)
-    with contextlib.suppress(OSError):  # a folder that is not ours to write to
-        _remove_old_ports(settings["run_dir"], settings["lines"])
     _begin_watchdog(loop)
     notify("READY=1")
     log.say("info", "bridge.ready", pid=os.getpid(), lines=",".join(lines), child=settings["child"])
@@ -150,11 +150,19 @@ def _ring(settings: dict[str, Any], berth: Berth) -> Ring:
     return ring
 
 
-def _remove_old_ports(run_dir: str, lines: list[dict[str, Any]]) -> None:
-    """Links of lines that are configured no more: their pty's number will be another port's, of another terminal."""
-    present = {os.path.realpath(run_dir) + "/" + os.path.basename(line["cashier"]) for line in lines}
-    for entry in os.scandir(os.path.realpath(run_dir)):
-        if entry.is_symlink() and entry.path not in present and os.readlink(entry.path).startswith("/dev/pts/"):
+def _remove_old_ports(run_dir: str, lines: list[dict[str, Any]], left: set[str]) -> None:
+    """Links of lines that are configured no more: to a port that was `left`, to another terminal's, or to nowhere.
+
+    A link to any other pty stays: it may be somebody else's, a simulated terminal's for one.
+    """
+    folder = os.path.realpath(run_dir)
+    present = {os.path.join(folder, os.path.basename(line["cashier"])) for line in lines}
+    ours = left | {os.readlink(path) for path in present if os.path.islink(path)}
+    for entry in os.scandir(folder):
+        if not entry.is_symlink() or entry.path in present:
+            continue
+        target = os.readlink(entry.path)
+        if target.startswith("/dev/pts/") and (target in ours or not os.path.exists(target)):
             os.unlink(entry.path)
 
 

@@ -15,12 +15,14 @@ What was read and not yet passed on never touches a disk: it travels in a memfd.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
 
 from agent.bridge.takeover import give, in_memory, read_memory
 from agent.notify import notify
+from drivers.links.pty import slave_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +56,14 @@ class Kept:
         """What its owner said about it when it left; empty when it could not say anything any more."""
         state: dict[str, Any] = self._state.get(name, {})
         return state
+
+    def ports(self) -> set[str]:
+        """Paths of the pseudo terminals that were not taken."""
+        found = set()
+        for descriptor in self._descriptors.values():
+            with contextlib.suppress(OSError):  # another kind of descriptor
+                found.add(slave_of(descriptor))
+        return found
 
     def close(self) -> list[str]:
         """Close what was not taken; returns the names."""
@@ -157,6 +167,10 @@ class Berths:
         if self._store and (name in self._lasting or given is not None):
             self._lasting.discard(name)
             _withdraw(name)
+
+    def ports_left(self) -> set[str]:
+        """Paths of the virtual ports of the process before that no line has taken."""
+        return self._kept.ports()
 
     def all_taken(self) -> list[str]:
         """Every line has taken what is its own: close the rest; returns the names of what nobody wanted."""

@@ -45,7 +45,7 @@ class PtyPort:
         if kept is None:
             self._master, self._slave_name = self._create()
         else:
-            self._master, self._slave_name = kept, _slave_of(kept)
+            self._master, self._slave_name = kept, slave_of(kept)
             self._turn = int(termios.tcgetattr(kept)[_OSPEED] == _NO_SPEEDS[1])
             self._let_group_in(self._slave_name)
         self._poll = select.poll()
@@ -156,8 +156,8 @@ class PtyPort:
             raise LinkError(reason if reason == DENIED else FAILED, detail) from error
 
 
-def _slave_of(master: int) -> str:
-    """ptsname(3)."""
+def slave_of(master: int) -> str:
+    """The path of a master's other end, as ptsname(3). Raises OSError for what is no master."""
     number = struct.unpack("I", fcntl.ioctl(master, _TIOCGPTN, b"\0\0\0\0"))[0]
     return f"/dev/pts/{number}"
 

@@ -28,7 +28,7 @@ language = "en"
 [[terminal]]
 name = "pos1"
 protocol = "concert"
-device = "serial:/run/tillwatch/terminal"
+device = "serial:/var/lib/tillwatch/terminal"
 
 [mqtt]
 url = "{broker}"
@@ -92,8 +92,8 @@ def start_all(chroot: Chroot) -> subprocess.Popen[bytes]:
     """What systemd does with the units, in their order; gives the bridge."""
     for folder in ("/var/lib/tillwatch", "/run/tillwatch"):
         chroot.run("install", "-d", "-o", "tillwatch", "-g", "tillwatch", "-m", "755", folder)
-    chroot.start("tillwatch", "tillwatch", "simulate", "concert", "--pty", "/run/tillwatch/terminal", "--think", "0")
-    until(lambda: os.path.lexists(chroot.root / "run/tillwatch/terminal"), what="the simulated terminal")
+    chroot.start("tillwatch", "tillwatch", "simulate", "concert", "--pty", "/var/lib/tillwatch/terminal", "--think", "0")
+    until(lambda: os.path.lexists(chroot.root / "var/lib/tillwatch/terminal"), what="the simulated terminal")
     bridge = chroot.start("tillwatch", "tillwatch", "bridge")
     until(lambda: "link.up" in chroot.log, 30, "the terminal's line: " + chroot.log)
     chroot.start("tillwatch", "env", "TILLWATCH_BRIDGE=service", "tillwatch", "run")

@@ -54,6 +54,21 @@ def test_what_a_killed_bridge_left_is_replaced(rig: Rig) -> None:
     assert rig.answers()
 
 
+def test_a_link_that_is_somebody_elses_stays(rig: Rig) -> None:
+    """A simulated terminal may have its port in the same folder; one that leads nowhere is of use to nobody."""
+    master, slave = os.openpty()
+    rig.run_dir.mkdir(exist_ok=True)
+    (rig.run_dir / "terminal").symlink_to(os.ttyname(slave))
+    (rig.run_dir / "nowhere").symlink_to("/dev/pts/999999")
+    rig.line(rig.far().device)
+    rig.start()
+    assert rig.answers()
+    assert (rig.run_dir / "terminal").is_symlink()
+    assert not (rig.run_dir / "nowhere").is_symlink()
+    os.close(master)
+    os.close(slave)
+
+
 def test_an_unknown_request_is_answered_and_a_malformed_one_ends_only_its_client(rig: Rig) -> None:
     rig.line(rig.far().device)
     rig.start()
