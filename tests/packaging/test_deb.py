@@ -19,6 +19,7 @@ from tests.subscriber import Subscriber
 from tests.waits import until
 
 PACKAGE = os.environ.get("TILLWATCH_DEB", "")
+TERMINAL = "/var/lib/tillwatch/terminal"
 CONFIG = """\
 [agent]
 id = "cashier-07"
@@ -92,8 +93,8 @@ def start_all(chroot: Chroot) -> subprocess.Popen[bytes]:
     """What systemd does with the units, in their order; gives the bridge."""
     for folder in ("/var/lib/tillwatch", "/run/tillwatch"):
         chroot.run("install", "-d", "-o", "tillwatch", "-g", "tillwatch", "-m", "755", folder)
-    chroot.start("tillwatch", "tillwatch", "simulate", "concert", "--pty", "/var/lib/tillwatch/terminal", "--think", "0")
-    until(lambda: os.path.lexists(chroot.root / "var/lib/tillwatch/terminal"), what="the simulated terminal")
+    chroot.start("tillwatch", "tillwatch", "simulate", "concert", "--pty", TERMINAL, "--think", "0")
+    until(lambda: os.path.lexists(f"{chroot.root}{TERMINAL}"), what="the simulated terminal")
     bridge = chroot.start("tillwatch", "tillwatch", "bridge")
     until(lambda: "link.up" in chroot.log, 30, "the terminal's line: " + chroot.log)
     chroot.start("tillwatch", "env", "TILLWATCH_BRIDGE=service", "tillwatch", "run")
