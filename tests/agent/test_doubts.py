@@ -1,4 +1,7 @@
-"""Payments in doubt: asking, evidence, calling people. Each test is one sentence of docs/transaction.md."""
+"""Payments in doubt: asking, evidence, calling people. Each test is one sentence of docs/transaction.md.
+
+Long because that page's sentences follow one another, and are found here in its order.
+"""
 
 from __future__ import annotations
 

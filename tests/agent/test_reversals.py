@@ -1,4 +1,7 @@
-"""A terminal undoes a payment of its own: what the book makes of a reversal and its answer."""
+"""A terminal undoes a payment of its own: what the book makes of a reversal and its answer.
+
+Long because each order in which payment, reversal and answers may come is a test of its own, on one set of frames.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from tests.collector.reconcile.generate import DAY, Hospital, moment
 from tests.collector.reconcile.test_run import reconciled
 
 
-def test_a_proved_payment_is_in_doubt_no_more(ledger: Ledger, tmp_path: Path) -> None:
+def two_doubts(ledger: Ledger) -> tuple[Hospital, str, str]:
+    """A day with two payments in doubt: one that the acquirer's file will prove, and one that is in no file."""
     hospital = Hospital(51)
     hospital.ordinary(2)
     hospital.pending_booked()
@@ -19,6 +20,11 @@ def test_a_proved_payment_is_in_doubt_no_more(ledger: Ledger, tmp_path: Path) ->
     hospital.store(ledger)
     (proved,) = hospital.proved
     (nowhere,) = hospital.expected
+    return hospital, proved, nowhere
+
+
+def test_a_proved_payment_is_in_doubt_no_more(ledger: Ledger, tmp_path: Path) -> None:
+    hospital, proved, nowhere = two_doubts(ledger)
     now_us = moment(DAY, "20:00:00")
     with ledger.read() as connection:
         assert views_payments.count_doubts(connection, now_us) == 2
@@ -40,13 +46,7 @@ def test_a_proved_payment_is_in_doubt_no_more(ledger: Ledger, tmp_path: Path) ->
 
 
 def test_lists_and_figures_tell_the_truth_of_the_file(ledger: Ledger, tmp_path: Path) -> None:
-    hospital = Hospital(51)
-    hospital.ordinary(2)
-    hospital.pending_booked()
-    hospital.pending_nowhere()
-    hospital.store(ledger)
-    (proved,) = hospital.proved
-    (nowhere,) = hospital.expected
+    hospital, proved, nowhere = two_doubts(ledger)
     midnight_us = moment(DAY, "00:00:00")
 
     def figures() -> tuple[Mapping[str, int], int]:
