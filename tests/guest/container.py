@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from tests.guest.guest import Guest
 from tests.waits import until
 
 _BOOT_S = 60.0
 
 
-class Container:
+class Container(Guest):
     """A running one, with no network but its own. In /talk it finds the way to us, and to the terminal."""
 
     def __init__(self, folder: Path, root: Path, terminal_port: int) -> None:
@@ -45,31 +45,8 @@ class Container:
         self._talk.close()
         self._end()
 
-    @property
-    def tail(self) -> str:
-        """The end of what its console shows."""
-        return "\n".join(self.console.read_text(errors="replace").splitlines()[-40:])
-
-    def lines(self, seconds: float) -> Iterator[str]:
-        """What it says, a line at a time, until it is off. Raises TimeoutError when it is silent for so long."""
-        return lines_of(self._talk, seconds)
-
-    def answer(self, line: str) -> None:
-        """Say a line to it."""
-        self._talk.sendall(line.encode() + b"\n")
-
     def _end(self) -> None:
         self._process.terminate()
         until(lambda: self._process.poll() is not None, 30, "the container's end")
         self._relay.terminate()
         self._relay.wait(10)
-
-
-def lines_of(talk: socket.socket, seconds: float) -> Iterator[str]:
-    """What comes there, a line at a time, until it is closed. Raises TimeoutError when it is silent for so long."""
-    talk.settimeout(seconds)
-    waiting = b""
-    while data := talk.recv(4096):
-        waiting += data
-        *lines, waiting = waiting.split(b"\n")
-        yield from (line.decode(errors="replace").strip() for line in lines)

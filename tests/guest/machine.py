@@ -6,12 +6,11 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.guest.container import lines_of
+from tests.guest.guest import Guest
 from tests.guest.image import Image
 from tests.waits import until
 
@@ -44,7 +43,7 @@ def kvm_works(folder: Path, image: Image) -> bool:
     return True
 
 
-class Machine:
+class Machine(Guest):
     """A running guest. `talk` is its second serial port, a line each way at a time."""
 
     def __init__(self, folder: Path, image: Image, terminal_port: int, kvm: bool) -> None:
@@ -82,19 +81,6 @@ class Machine:
         self._monitor_lines.close()
         self._monitor.close()
         self._talk.close()
-
-    @property
-    def tail(self) -> str:
-        """The end of what its console shows."""
-        return "\n".join(self.console.read_text(errors="replace").splitlines()[-40:])
-
-    def lines(self, seconds: float) -> Iterator[str]:
-        """What the guest says, a line at a time, until it is off. Raises TimeoutError when it is silent for so long."""
-        return lines_of(self._talk, seconds)
-
-    def answer(self, line: str) -> None:
-        """Say a line to the guest."""
-        self._talk.sendall(line.encode() + b"\n")
 
     def unplug(self) -> None:
         """Pull the cable out."""

@@ -1,4 +1,4 @@
-"""The rig for tests of the bridge."""
+"""The rig and the house for tests of the bridge."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.bridge.house import House
 from tests.agent.bridge.rig import Rig
 
 
@@ -15,3 +16,13 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(tmp_path)
     yield rig
     rig.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()

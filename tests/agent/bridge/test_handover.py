@@ -7,7 +7,6 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,6 @@ from tests.agent.bridge.house import USUAL, House, settings_of
 from tests.agent.bridge.manager import Manager
 from tests.agent.bridge.rig import Listener
 from tests.waits import until
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
 
 
 def traffic(house: House, stop: threading.Event) -> None:
