@@ -11,3 +11,11 @@ def seconds(text: str) -> float:
     if not 0 <= value < _LONGEST_S:
         raise ValueError(text)
     return value
+
+
+def some_seconds(text: str) -> float:
+    """The same, but longer than nothing."""
+    value = seconds(text)
+    if not value:
+        raise ValueError(text)
+    return value

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from agent.cli import add_config
-from agent.cli.arguments import seconds
+from agent.cli.arguments import some_seconds
 from agent.cli.protocols import nearest
 from agent.config import Config, Terminal, load
 from agent.errors import UnreachableError, UsageError
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     say = Texts(language_of_environment()).say
     parser.add_argument("name", metavar="TERMINAL", help=say("tlog.help_name"))
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.tlog", help=say("tlog.help_output"))
-    parser.add_argument("--seconds", type=seconds, metavar="N", help=say("tlog.help_seconds"))
+    parser.add_argument("--seconds", type=some_seconds, metavar="N", help=say("tlog.help_seconds"))
     add_config(parser)
 
 

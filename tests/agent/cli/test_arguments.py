@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.cli.arguments import seconds
+from agent.cli.arguments import seconds, some_seconds
 
 
 def test_seconds() -> None:
@@ -16,3 +16,9 @@ def test_seconds() -> None:
 def test_no_time_span(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         seconds(text)
+
+
+def test_some_seconds_are_not_none() -> None:
+    assert some_seconds("0.1") == 0.1
+    with pytest.raises(ValueError, match="0"):
+        some_seconds("0")
